@@ -1,0 +1,64 @@
+# ModeKeeper: `make quickstart` runs the main job, `make test` passes the tests.
+PYTHON ?= python3
+VENV ?= .venv
+OUT ?= report/quickstart
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+PACKAGE := packages/modekeeper
+
+.DEFAULT_GOAL := help
+.PHONY: help quickstart test test-heavy lint bench schemas docs docs-check constraints clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+$(VENV)/.quickstart: requirements/quickstart.txt $(PACKAGE)/pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "ERROR: Python 3.11 or newer is needed; name one with PYTHON=/path/to/python3.11")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) install --require-hashes -r requirements/quickstart.txt
+	$(PIP) install --no-deps --no-build-isolation -e $(PACKAGE)
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.txt $(VENV)/.quickstart
+	$(PIP) install --require-hashes -r requirements/dev.txt
+	@touch $@
+
+$(VENV)/.bench: requirements/bench.txt $(VENV)/.dev
+	$(PIP) install --require-hashes -r requirements/bench.txt
+	@touch $@
+
+quickstart: $(VENV)/.quickstart ## install, and run the main job on a bundled real trace
+	$(BIN)/mk quickstart --out $(OUT)
+
+test: $(VENV)/.dev ## install, and run the tests
+	$(BIN)/python -m pytest -n 2 tests
+
+test-heavy: $(VENV)/.bench ## long fuzzing, kill and soak runs at their full counts
+	MODEKEEPER_TEST_HEAVY=1 $(BIN)/python -m pytest -n 2 -m heavy tests
+
+lint: $(VENV)/.dev ## formatting, lint rules, types and import contracts
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.bench ## ratios against named peers, printed as tables
+	$(BIN)/python benchmarks/run_all.py
+
+schemas: $(VENV)/.dev ## write the published JSON Schemas from the artifact types
+	$(BIN)/python -m modekeeper.artifacts.publish_schemas
+
+docs: $(VENV)/.dev ## write the generated parts of the documentation
+	$(BIN)/python docs/generate.py
+
+docs-check: $(VENV)/.dev ## fail when a generated part of the documentation is stale
+	$(BIN)/python docs/generate.py --check
+
+constraints: ## pin the dependencies again: names, versions and hashes
+	@for name in dev quickstart bench; do \
+	  uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	    --no-emit-index-url --no-emit-find-links --no-emit-package modekeeper --upgrade --quiet \
+	    requirements/$$name.in -o requirements/$$name.txt || exit 1; done
+
+clean: ## remove what was built here
+	rm -rf $(VENV) report dist build .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,95 @@
+"""Samples as columns: what telemetry hands to the detectors."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from modekeeper.model.sample import METRIC_COLUMNS, Sample
+
+__all__ = ["FloatColumn", "SampleBlock"]
+
+FloatColumn = NDArray[np.float64]
+MISSING_STEP = -1
+
+
+@dataclass(frozen=True, slots=True)
+class SampleBlock:
+    """``n`` samples in their final order, stored as columns.
+
+    How a stream is cut into blocks carries no meaning: consumers must give the same result for any cut.
+
+    Attributes:
+        first_index: position of the first sample among all accepted samples of the stream, from 0.
+        ts_ms: ``int64[n]``, Unix milliseconds, never decreasing.
+        step: ``int64[n]``; ``-1`` where the record named no step.
+        metrics: one ``float64[n]`` for each name of ``METRIC_COLUMNS``; ``NaN`` where missing, and ``+inf`` in
+            ``loss`` where the trainer printed a loss that is not finite.
+        workers: ``float64[n, w]`` milliseconds, ``w`` the largest worker count in the block (0 if none), padded
+            with ``NaN``.
+        worker_groups, node, gpu_model, phase, knobs: one entry a sample, ``None`` where missing.
+    """
+
+    first_index: int
+    ts_ms: NDArray[np.int64]
+    step: NDArray[np.int64]
+    metrics: Mapping[str, FloatColumn]
+    workers: FloatColumn
+    worker_groups: Sequence[tuple[str, ...] | None]
+    node: Sequence[str | None]
+    gpu_model: Sequence[str | None]
+    phase: Sequence[str | None]
+    knobs: Sequence[Mapping[str, float] | None] = field(repr=False)
+
+    def __len__(self) -> int:
+        return len(self.ts_ms)
+
+    @classmethod
+    def from_samples(cls, samples: Sequence[Sample], first_index: int) -> "SampleBlock":
+        """Columns of ``samples``, whose first one is sample number ``first_index`` of the stream."""
+        return cls(
+            first_index=first_index,
+            ts_ms=np.array([s.ts_ms for s in samples], dtype=np.int64),
+            step=np.array([MISSING_STEP if s.step is None else s.step for s in samples], dtype=np.int64),
+            metrics={name: _column(getattr(s, name) for s in samples) for name in METRIC_COLUMNS},
+            workers=_padded([s.worker_latencies_ms for s in samples]),
+            worker_groups=[s.worker_groups for s in samples],
+            node=[s.node for s in samples],
+            gpu_model=[s.gpu_model for s in samples],
+            phase=[s.phase for s in samples],
+            knobs=[s.knobs for s in samples],
+        )
+
+    def part(self, start: int, stop: int) -> "SampleBlock":
+        """Samples ``start`` up to ``stop`` of this block (positions in the block, from 0)."""
+        return SampleBlock(
+            first_index=self.first_index + start,
+            ts_ms=self.ts_ms[start:stop],
+            step=self.step[start:stop],
+            metrics={name: column[start:stop] for name, column in self.metrics.items()},
+            workers=self.workers[start:stop],
+            worker_groups=self.worker_groups[start:stop],
+            node=self.node[start:stop],
+            gpu_model=self.gpu_model[start:stop],
+            phase=self.phase[start:stop],
+            knobs=self.knobs[start:stop],
+        )
+
+    def step_at(self, position: int) -> int | None:
+        """The step of one sample, ``None`` where its record named none."""
+        step = int(self.step[position])
+        return None if step == MISSING_STEP else step
+
+
+def _column(values: Iterable[float | None]) -> FloatColumn:
+    return np.array([np.nan if v is None else v for v in values], dtype=np.float64)
+
+
+def _padded(rows: Sequence[tuple[float, ...] | None]) -> FloatColumn:
+    width = max((len(row) for row in rows if row), default=0)
+    table = np.full((len(rows), width), np.nan)
+    for position, row in enumerate(rows):
+        if row:
+            table[position, : len(row)] = row
+    return table
