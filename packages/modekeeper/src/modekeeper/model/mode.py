@@ -25,7 +25,7 @@ class Transition(msgspec.Struct, frozen=True, kw_only=True):
     since_index: int
     """Sample at which ``to_mode`` was entered."""
     since_step: int | None
-    since_ts_ms: int
+    since_ts_ms: int | None
     reason: str
     """Machine-readable name of the edge taken, or of why it stayed."""
     signal_ids: tuple[str, ...] = ()

@@ -9,7 +9,7 @@ from modekeeper.model.decision import Proposal, Verdict
 from modekeeper.model.mode import Mode, Transition
 from modekeeper.model.signal import Signal
 
-__all__ = ["TickResult", "TickTrigger", "TraceEvent"]
+__all__ = ["Decision", "DecisionStatus", "TickTrigger", "TraceEvent"]
 
 
 class TickTrigger(StrEnum):
@@ -19,21 +19,35 @@ class TickTrigger(StrEnum):
     """A detector had something to say."""
     HEARTBEAT = "heartbeat"
     """A fixed number of samples passed."""
+    DWELL = "dwell"
+    """A waiting time of the state machine ran out."""
     END_OF_INPUT = "end_of_input"
     NO_DATA = "no_data"
     """An interval of ``watch`` passed without a sample: missing data is a verdict of its own."""
 
 
-class TickResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of the proposal at this tick."""
+class DecisionStatus(StrEnum):
+    """What came of a proposal at its tick."""
 
-    status: str
-    """``hold`` (nothing asked for), ``planned`` (dry run), ``blocked`` or ``refused``."""
+    HOLD = "hold"
+    """Nothing was asked for."""
+    PLANNED = "planned"
+    """Every gate passed; the change stands in the plan. A dry run sets nothing."""
+    BLOCKED = "blocked"
+    """A gate stopped it."""
+
+
+class Decision(msgspec.Struct, frozen=True, kw_only=True):
+    """One proposal, what every gate said of it, and what came of it."""
+
+    proposal: Proposal
+    verdicts: tuple[Verdict, ...] = ()
+    status: DecisionStatus
     blocked_reason: str | None = None
+    """The first of ``block_reasons`` in the order of precedence."""
     block_reasons: tuple[str, ...] = ()
     changed_knobs: tuple[str, ...] = ()
-    """Knobs the plan of this tick would set; in a dry run nothing is set for real."""
-    plan_digest: str | None = None
+    """Knobs the plan of this tick would set."""
 
 
 class TraceEvent(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,6 +55,7 @@ class TraceEvent(msgspec.Struct, frozen=True, kw_only=True):
 
     schema_version: Literal["decision_trace_event.v0"] = "decision_trace_event.v0"
     tick: int
+    """Number of the tick, from 1."""
     trigger: TickTrigger
     at_index: int
     """Last sample seen, from 0; -1 before the first."""
@@ -51,7 +66,9 @@ class TraceEvent(msgspec.Struct, frozen=True, kw_only=True):
     signals: tuple[Signal, ...] = ()
     """What the detectors said since the last tick."""
     active_signal_ids: tuple[str, ...] = ()
-    """Confirmed findings that still stand."""
-    proposal: Proposal
-    verdicts: tuple[Verdict, ...] = ()
-    result: TickResult
+    """Confirmed findings that still stand, sorted."""
+    chord_id: str
+    """The chord of the first decision."""
+    decisions: tuple[Decision, ...]
+    plan_digest: str | None = None
+    """Digest of the plan as it stands after this tick; ``None`` while it is empty."""

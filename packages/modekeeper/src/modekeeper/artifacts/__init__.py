@@ -1,0 +1,1 @@
+"""What is written down: canonical bytes, whole files, and the contract of every artifact."""

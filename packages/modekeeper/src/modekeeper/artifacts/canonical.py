@@ -1,0 +1,30 @@
+"""One way to write an artifact's bytes, so that the same facts give the same bytes."""
+
+import hashlib
+import json
+from typing import Any
+
+import msgspec
+
+__all__ = ["canonical_digest", "document", "json_line", "plain"]
+
+
+def plain(value: Any) -> Any:
+    """``value`` as JSON values; numbers that JSON cannot carry (NaN, infinities) become ``null``."""
+    return msgspec.json.decode(msgspec.json.encode(value))
+
+
+def document(value: Any) -> bytes:
+    """A whole JSON file: sorted keys, two spaces, UTF-8, one final newline."""
+    text = json.dumps(plain(value), sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False)
+    return (text + "\n").encode()
+
+
+def json_line(value: Any) -> bytes:
+    """One line of a JSON-lines file: sorted keys, no spaces, UTF-8, one final newline."""
+    return msgspec.json.encode(value, order="sorted") + b"\n"
+
+
+def canonical_digest(value: Any) -> str:
+    """``sha256:<hex>`` over the sorted, spaceless JSON form of ``value``."""
+    return "sha256:" + hashlib.sha256(msgspec.json.encode(plain(value), order="sorted")).hexdigest()

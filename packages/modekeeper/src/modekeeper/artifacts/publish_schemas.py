@@ -1,0 +1,62 @@
+"""Writes the published JSON Schemas (draft 2020-12) from the artifact types: ``make schemas``."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from modekeeper.artifacts.canonical import document
+from modekeeper.artifacts.contracts.bundle import PolicyBundle
+from modekeeper.artifacts.contracts.reports import (
+    ChordsValidateReport,
+    ClosedLoopReport,
+    DoctorReport,
+    EvalReport,
+    ObserveReport,
+    QuickstartReport,
+    WatchReport,
+)
+from modekeeper.artifacts.explain import ExplainEvent
+from modekeeper.model.decision import Plan, RollbackPlan
+from modekeeper.model.trace import TraceEvent
+
+__all__ = ["SCHEMAS", "schema_files"]
+
+SCHEMAS: dict[str, type[msgspec.Struct]] = {
+    "chords_validate.v0": ChordsValidateReport,
+    "closed_loop.v0": ClosedLoopReport,
+    "decision_trace_event.v0": TraceEvent,
+    "doctor.v0": DoctorReport,
+    "eval.v0": EvalReport,
+    "explain_event": ExplainEvent,
+    "k8s_plan.v0": Plan,
+    "observe.v0": ObserveReport,
+    "policy_bundle.v1": PolicyBundle,
+    "quickstart.v0": QuickstartReport,
+    "rollback_plan.v0": RollbackPlan,
+    "watch.v0": WatchReport,
+}
+"""Name of a schema file to the type it is made from."""
+
+
+def schema_files() -> dict[str, bytes]:
+    """File name to file content of every published schema."""
+    return {f"{name}.schema.json": document(_schema(name, kind)) for name, kind in SCHEMAS.items()}
+
+
+def _schema(name: str, kind: type[msgspec.Struct]) -> dict[str, Any]:
+    schema = msgspec.json.schema(kind, schema_hook=None)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": f"urn:modekeeper:{name}", **schema}
+
+
+def main() -> None:
+    """Write the schema files beside this module."""
+    folder = Path(__file__).parent / "schemas"
+    for name, data in schema_files().items():
+        (folder / name).write_bytes(data)
+    sys.stdout.write(f"wrote {len(SCHEMAS)} schemas\n")
+
+
+if __name__ == "__main__":
+    main()

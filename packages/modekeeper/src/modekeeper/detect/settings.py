@@ -1,0 +1,86 @@
+"""Every number a detector compares with, in one place: unit, default, and why."""
+
+import msgspec
+
+__all__ = ["DetectorSettings"]
+
+
+class DetectorSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """One default for every job; nothing is tuned to a trace. Windows and runs count judged samples."""
+
+    # Levels: drift of step_time_ms, throughput and loss.
+    warmup_samples: int = 20
+    """Samples left out at the start of a stream: compilation, cold caches."""
+    first_reference_samples: int = 60
+    """Fewest samples a level is learned from."""
+    reference_samples: int = 400
+    """Most samples a level is learned from."""
+    reference_lag_samples: int = 100
+    """The newest samples never count into the level they are compared with."""
+    slow_window_samples: int = 100
+    """A slow ramp is sought between the first and the last window of this size."""
+    min_run_samples: int = 20
+    """A change is confirmed after at least this many samples at the new level."""
+    abrupt_effect_rel: float = 0.02
+    """Smallest relative change of an abrupt kind: steady jobs show steps of 1.6 % when their schedule moves."""
+    slow_effect_rel: float = 0.03
+    """Smallest relative change of a slow kind: steady jobs wander by up to 2.5 %."""
+    loss_effect_rel: float = 0.05
+    """Smallest relative rise of the loss above its recent level."""
+    drift_z: float = 5.0
+    """Standard errors a change must be away from none."""
+    clear_samples: int = 30
+    """Samples near the healthy level after which a finding is cleared."""
+    clear_effect_share: float = 0.3
+    """Share of the effect that may remain when a finding is cleared (and never less than half of
+    ``abrupt_effect_rel`` of the healthy level)."""
+    input_bound_share: float = 0.6
+    """Share of a rise of the step time that waiting for input must explain to be named as its cause."""
+    non_finite_losses: int = 3
+    """Losses in a row that are not finite numbers before the loss counts as diverged: mixed-precision training skips
+    single steps."""
+
+    # Bursts.
+    burst_window_samples: int = 200
+    """Samples the usual step time and its tail are taken from."""
+    burst_first_samples: int = 30
+    """Fewest of them before a spike can be told from a start-up."""
+    burst_effect_rel: float = 0.5
+    """A spike is at least this far above the median, relative to it."""
+    burst_z: float = 8.0
+    """… and this many robust standard deviations …"""
+    burst_tail_factor: float = 1.25
+    """… and this many times the 98th percentile: a heavy tail is the job's nature."""
+    longest_burst_samples: int = 10
+    """A longer run of spikes is a new level, which is the drift detector's business."""
+    period_tolerance_rel: float = 0.02
+    """Spacing of pauses counts as regular within this share of it, and at least one sample."""
+
+    # Stragglers.
+    straggler_window_samples: int = 10
+    straggler_hits: int = 8
+    """A worker must be slow in this many samples of the window."""
+    straggler_clear_hits: int = 2
+    """… and is cleared when slow in at most this many."""
+    straggler_z: float = 3.5
+    """Robust standard deviations above the peers (Iglewicz and Hoaglin's usual cut)."""
+    straggler_effect_rel: float = 0.1
+    """Smallest slow-down of a worker against its peers: below 10 % a job is usually not called straggling."""
+    straggler_clear_effect_rel: float = 0.05
+    straggler_settle_samples: int = 20
+    """A worker slow in the first window of this size has never been seen healthy."""
+
+    # GPU and input.
+    usage_window_samples: int = 50
+    """Samples the median of utilisation and of the waiting share is taken from."""
+    gpu_saturated_pct: float = 95.0
+    gpu_saturated_clear_pct: float = 90.0
+    gpu_underused_pct: float = 50.0
+    gpu_underused_clear_pct: float = 60.0
+    starvation_share: float = 0.2
+    """Share of the step time spent waiting for input."""
+    starvation_clear_share: float = 0.1
+
+    # Environment.
+    max_names: int = 64
+    """Most node and GPU model names kept; the rest is counted in a note."""

@@ -1,0 +1,1 @@
+"""The loop: one short tick, and what runs it over a stream."""

@@ -1,0 +1,1 @@
+"""Recorded data to words and pictures: projections, never a second computation."""

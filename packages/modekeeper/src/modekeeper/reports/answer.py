@@ -1,0 +1,241 @@
+"""The answer for a person: verdict, why, cost and what to do next, from recorded findings and decisions."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from modekeeper.artifacts.contracts.parts import Answer, Finding, Findings, ModeSpan, Telemetry
+from modekeeper.artifacts.contracts.reports import Opportunity
+from modekeeper.model.mode import Mode
+from modekeeper.model.signal import Direction, Signal, SignalKind
+from modekeeper.model.trace import Decision, DecisionStatus
+from modekeeper.reports.wording import count, duration, level, moment, percent, signed_percent
+
+__all__ = ["RunFacts", "answer", "telemetry_gaps"]
+
+_MOST_REASONS = 4
+_HINTS = {
+    "step_time_ms": "DRIFT and BURST not judged on step time",
+    "loss": "LOSS not judged",
+    "worker_latencies_ms": "STRAGGLER not judged",
+    "data_wait_ms": "the loader cannot be told from the rest, so no cause is named",
+    "gpu_util_pct": "GPU use not judged",
+}
+
+
+class RunFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """The recorded facts an answer is made from."""
+
+    name: str
+    telemetry: Telemetry
+    findings: Findings
+    mode_spans: Sequence[ModeSpan]
+    decisions: Sequence[Decision]
+    opportunity: Opportunity
+    warm_up_samples: int
+    """Samples the detectors need before they say anything."""
+
+
+def answer(facts: RunFacts, next_steps: Sequence[str]) -> Answer:
+    """The answer; ``next_steps`` are the commands and paths only the caller knows."""
+    return Answer(
+        title=_title(facts),
+        verdict=_verdict(facts),
+        why=tuple(_why(facts)),
+        cost=_cost(facts.opportunity, facts.findings),
+        next=(*_proposals(facts.decisions), *next_steps),
+        unknown=tuple(_unknown(facts.telemetry)),
+    )
+
+
+def telemetry_gaps(telemetry: Telemetry) -> tuple[str, ...]:
+    """What the telemetry did not carry that a detector would use, sorted."""
+    seen = set(telemetry.metrics_seen)
+    if telemetry.workers_max > 1:
+        seen.add("worker_latencies_ms")
+    return tuple(sorted(set(_HINTS) - seen))
+
+
+def _title(facts: RunFacts) -> str:
+    telemetry = facts.telemetry
+    parts = [facts.name, count(telemetry.sample_count, "step")]
+    if telemetry.first_ts_ms is not None and telemetry.last_ts_ms is not None:
+        parts.append(duration((telemetry.last_ts_ms - telemetry.first_ts_ms) / 1000))
+    if telemetry.workers_max > 1:
+        parts.append(count(telemetry.workers_max, "worker"))
+    return " · ".join(parts)
+
+
+def _verdict(facts: RunFacts) -> str:
+    samples = facts.telemetry.sample_count
+    if samples == 0:
+        return "NO VERDICT: not one usable sample was read"
+    if samples < facts.warm_up_samples:
+        needed = facts.warm_up_samples
+        return (
+            f"NO VERDICT yet: {count(samples, 'sample')} read, {needed} needed to know what is usual for this job"
+        )
+    span = facts.mode_spans[-1]
+    if span.mode is Mode.NORMAL:
+        return _normal(facts)
+    since = moment(span.from_step, span.from_ts_ms)
+    if span.mode is Mode.RECOVER:
+        return f"RECOVER since {since}: back at its healthy pace, not yet for long enough to call it NORMAL"
+    return f"{span.mode} since {_onset(facts, span)}: {_headline(facts, span.mode)}"
+
+
+def _normal(facts: RunFacts) -> str:
+    telemetry = facts.telemetry
+    troubles = [span for span in facts.mode_spans if span.mode not in (Mode.NORMAL, Mode.RECOVER)]
+    if troubles:
+        last = troubles[-1]
+        when = f"{moment(last.from_step, last.from_ts_ms)} to {moment(last.to_step, last.to_ts_ms)}"
+        return f"NORMAL again: {count(len(troubles), 'episode')} before, the last one {last.mode} from {when}"
+    parts = [count(telemetry.sample_count, "step"), "0 abnormal"]
+    times = [p.step_time_ms for p in telemetry.points if p.step_time_ms is not None]
+    if times:
+        ordered = sorted(times)
+        middle = ordered[len(ordered) // 2]
+        spread = (ordered[(len(ordered) * 3) // 4] - ordered[len(ordered) // 4]) / 2
+        steady = f" ± {percent(spread / middle)}" if middle > 0 else ""
+        parts.append(f"step time {level('step_time_ms', middle)}{steady}")
+    return f"NORMAL: nothing to do. {', '.join(parts)}"
+
+
+def _troubles(facts: RunFacts, mode: Mode) -> list[Signal]:
+    kinds = {
+        Mode.STRAGGLER: (SignalKind.STRAGGLER,),
+        Mode.DRIFT: (SignalKind.DRIFT, SignalKind.DATA_STARVATION),
+        Mode.BURST: (SignalKind.BURST,),
+    }[mode]
+    findings: Sequence[Finding] = facts.findings.ended if mode is Mode.BURST else facts.findings.standing
+    signals = [f.signal for f in findings if f.signal.kind in kinds]
+    return [s for s in signals if s.direction is not Direction.BETTER]
+
+
+def _onset(facts: RunFacts, span: ModeSpan) -> str:
+    signals = _troubles(facts, span.mode)
+    if span.mode is Mode.BURST or not signals:
+        return moment(span.from_step, span.from_ts_ms)
+    if span.mode is Mode.DRIFT:
+        began = min(
+            (f.signal for f in _drift_history(facts, span)), key=lambda s: s.since_index, default=signals[0]
+        )
+        return moment(began.since_step, began.since_ts_ms)
+    first = min(signals, key=lambda signal: signal.since_index)
+    return moment(first.since_step, first.since_ts_ms)
+
+
+def _drift_history(facts: RunFacts, span: ModeSpan) -> list[Finding]:
+    """Drifts of this stay in DRIFT, earlier and smaller ones that a worse one replaced included."""
+    return [
+        finding
+        for finding in (*facts.findings.ended, *facts.findings.standing)
+        if finding.signal.kind is SignalKind.DRIFT
+        and finding.signal.direction is Direction.WORSE
+        and finding.signal.at_index >= span.from_index
+    ]
+
+
+def _headline(facts: RunFacts, mode: Mode) -> str:
+    signals = _troubles(facts, mode)
+    if not signals:
+        return "the evidence is in the decision trace"
+    if mode is Mode.STRAGGLER:
+        workers = sorted({worker for signal in signals for worker in signal.workers})
+        names = ", ".join(str(worker) for worker in workers[:8])
+        more = f" and {len(workers) - 8} more" if len(workers) > 8 else ""  # noqa: PLR2004 - a line has an end
+        noun = "worker" if len(workers) == 1 else "workers"
+        return f"{noun} {names}{more} of {facts.telemetry.workers_max}"
+    if mode is Mode.BURST:
+        return f"{count(len(signals), 'pause')} nobody announced"
+    worst = max(signals, key=_severity)
+    if worst.kind is SignalKind.DATA_STARVATION:
+        return worst.explanation
+    healthy = worst.healthy_level if worst.healthy_level is not None else worst.baseline
+    if healthy is None or worst.level is None:
+        return worst.explanation
+    change = f" ({signed_percent(worst.level / healthy - 1)})" if healthy > 0 else ""
+    return f"{_metric(worst.metric)} {level(worst.metric, healthy)} → {level(worst.metric, worst.level)}{change}"
+
+
+def _severity(signal: Signal) -> tuple[bool, float]:
+    return signal.metric == "step_time_ms", abs(signal.effect or 0.0)
+
+
+def _metric(name: str) -> str:
+    return {"step_time_ms": "step time", "worker_latencies_ms": "worker step time"}.get(name, name)
+
+
+def _why(facts: RunFacts) -> list[str]:
+    mode = facts.mode_spans[-1].mode if facts.mode_spans else Mode.NORMAL
+    signals: list[Signal] = []
+    if mode is Mode.DRIFT:
+        history = _drift_history(facts, facts.mode_spans[-1])
+        signals = [finding.signal for finding in history if finding.signal.metric == "step_time_ms"]
+    if not signals and mode in (Mode.DRIFT, Mode.BURST, Mode.STRAGGLER):
+        signals = _troubles(facts, mode)
+    if not signals:
+        signals = [finding.signal for finding in facts.findings.standing]
+    ordered = sorted(signals, key=lambda signal: (signal.since_index, signal.id))
+    lines = [signal.explanation for signal in ordered if signal.explanation]
+    if len(lines) > _MOST_REASONS:
+        lines = [*lines[: _MOST_REASONS - 1], f"and {len(lines) - _MOST_REASONS + 1} more in the report"]
+    return lines or _quiet(facts)
+
+
+def _quiet(facts: RunFacts) -> list[str]:
+    undecided = [signal.explanation for signal in facts.findings.undecided if signal.explanation]
+    pauses = facts.findings.confirmed_by_kind.get(SignalKind.BURST, 0)
+    lines = undecided[:_MOST_REASONS]
+    if pauses:
+        lines.append(f"{count(pauses, 'pause')} seen; none of them changed the pace of the job")
+    return lines or ["no detector found a change worth paying for"]
+
+
+def _cost(opportunity: Opportunity, findings: Findings) -> str:
+    hours = opportunity.opportunity_hours_est
+    if hours == 0:
+        standing = findings.standing or findings.ended
+        return (
+            "nothing lost against the job's own healthy pace" if not standing else "no loss that could be counted"
+        )
+    low, high = opportunity.opportunity_hours_low, opportunity.opportunity_hours_high
+    interval = "" if low is None or high is None else f" (90 % interval {_hours(low)} to {_hours(high)})"
+    money = "" if opportunity.opportunity_usd_est is None else f", {opportunity.opportunity_usd_est:,.2f} USD"
+    assumed = [a.note for a in opportunity.opportunity_assumptions if a.name == "gpus" and a.source != "given"]
+    basis = f"; {assumed[0]}" if assumed else ""
+    return f"{_hours(hours)} lost so far{interval}{money}; method in the report{basis}"
+
+
+def _hours(hours: float) -> str:
+    if hours >= 0.1:  # noqa: PLR2004 - below that, minutes read better
+        return f"{hours:,.1f} GPU-hours"
+    minutes = hours * 60
+    return f"{minutes:.1f} GPU-minutes" if minutes >= 0.1 else f"{minutes * 60:.0f} GPU-seconds"  # noqa: PLR2004
+
+
+def _proposals(decisions: Sequence[Decision]) -> list[str]:
+    lines = []
+    for decision in decisions:
+        actions = decision.proposal.actions
+        if not actions:
+            continue
+        changes = ", ".join(f"{a.knob} {a.current:g} → {a.target:g}" for a in actions)
+        how = "hot, no restart" if all(a.actuation == "hot" for a in actions) else "cold, the pods restart"
+        if decision.status is DecisionStatus.PLANNED:
+            lines.append(f"{count(len(actions), 'change')} proposed, {how}: {changes}")
+        else:
+            lines.append(f"held back ({decision.blocked_reason}): {decision.proposal.chord_id} {changes}")
+    if not lines and decisions:
+        lines.append(f"no change proposed: {decisions[0].proposal.reason}")
+    return lines
+
+
+def _unknown(telemetry: Telemetry) -> list[str]:
+    if telemetry.sample_count == 0:
+        return []
+    return [
+        f'no {name} in the telemetry: {_HINTS[name]}. Emit "{name}", see docs/TELEMETRY.md'
+        for name in telemetry_gaps(telemetry)
+    ]

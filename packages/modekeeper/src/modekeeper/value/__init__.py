@@ -1,0 +1,1 @@
+"""What the findings cost, estimated with its method and its assumptions."""
