@@ -35,6 +35,8 @@ class LevelChange(msgspec.Struct, frozen=True, kw_only=True):
 
     suspected: bool
     slow: bool
+    start: int
+    """Number of the first value measured as the level after."""
     since: Position
     at: Position
     before: Reference
@@ -74,7 +76,6 @@ class LevelState(msgspec.Struct, kw_only=True):
     """Cells seen at the present level."""
     suspected: bool = False
     ramp_means: list[float] = msgspec.field(default_factory=list)
-    ramp_starts: list[int] = msgspec.field(default_factory=list)
     ramp_positions: list[Position] = msgspec.field(default_factory=list)
 
 
@@ -95,6 +96,11 @@ class LevelCore:
     def reference(self) -> Reference | None:
         """The present level; ``None`` while it is being learned."""
         return self._state.reference
+
+    @property
+    def anchor(self) -> Reference | None:
+        """The first window of the present level; ``None`` until it is full."""
+        return self._state.anchor
 
     @property
     def suspected(self) -> bool:
@@ -227,6 +233,7 @@ class LevelCore:
         return LevelChange(
             suspected=False,
             slow=slow,
+            start=since,
             since=self.history.position(since),
             at=self.history.position(count - 1),
             before=before,
@@ -272,9 +279,7 @@ class LevelCore:
         return msgspec.structs.replace(change, suspected=True)
 
     def _confirm(self, change: LevelChange) -> LevelChange:
-        count = self.history.count
-        used = count - (change.samples_used - change.before.samples)
-        self._begin_level(used)
+        self._begin_level(change.start)
         return change
 
     def snapshot(self) -> dict[str, Any]:

@@ -19,7 +19,7 @@ class DetectorSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The newest samples never count into the level they are compared with."""
     slow_window_samples: int = 100
     """A slow ramp is sought between the first and the last window of this size."""
-    min_run_samples: int = 20
+    min_run_samples: int = 30
     """A change is confirmed after at least this many samples at the new level."""
     abrupt_effect_rel: float = 0.02
     """Smallest relative change of an abrupt kind: steady jobs show steps of 1.6 % when their schedule moves."""
@@ -31,11 +31,20 @@ class DetectorSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Standard errors a change must be away from none."""
     clear_samples: int = 30
     """Samples near the healthy level after which a finding is cleared."""
-    clear_effect_share: float = 0.3
-    """Share of the effect that may remain when a finding is cleared (and never less than half of
-    ``abrupt_effect_rel`` of the healthy level)."""
+    clear_effect_share: float = 0.2
+    """Share of the effect that may remain when a finding is cleared."""
+    clear_least_rel: float = 0.01
+    """A level this near the healthy one always counts as near …"""
+    clear_most_rel: float = 0.05
+    """… and one farther than this never does."""
     input_bound_share: float = 0.6
     """Share of a rise of the step time that waiting for input must explain to be named as its cause."""
+    schedule_samples: int = 25
+    """A change this near an announced change of batch size or sequence length is its consequence."""
+    loss_window_samples: int = 100
+    """The recent level of the loss: so many samples before the newest ``loss_run_samples``."""
+    loss_run_samples: int = 50
+    """Samples the loss must stay up before the rise is confirmed."""
     non_finite_losses: int = 3
     """Losses in a row that are not finite numbers before the loss counts as diverged: mixed-precision training skips
     single steps."""

@@ -1,0 +1,289 @@
+"""Options that several commands share, and the values they parse to."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import click
+import msgspec
+
+from modekeeper.model.errors import BadInputError
+
+__all__ = [
+    "DURATION",
+    "DecisionChoice",
+    "TelemetryChoice",
+    "cost_options",
+    "decision_options",
+    "examples",
+    "json_option",
+    "out_option",
+    "target_options",
+    "telemetry_options",
+]
+
+_DURATION = re.compile(r"(?P<amount>\d+(?:\.\d+)?)\s*(?P<unit>ms|s|m|min|h|d)?")
+_SECONDS = {"ms": 0.001, "s": 1.0, None: 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+_LONGEST_S = 366 * 86400.0
+
+
+class _Duration(click.ParamType[float]):
+    """Seconds, or a number with a unit: ``90``, ``90s``, ``5m``, ``1h``."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        if isinstance(value, int | float):
+            return float(value)
+        match = _DURATION.fullmatch(str(value).strip())
+        if match is None:
+            self.fail(
+                f"{value!r} is not a duration; give seconds or a number with a unit: 90, 90s, 5m, 1h", param, ctx
+            )
+        seconds = float(match["amount"]) * _SECONDS[match["unit"]]
+        if seconds > _LONGEST_S:
+            self.fail(f"{value!r} is longer than a year", param, ctx)
+        return seconds
+
+
+DURATION = _Duration()
+
+
+class TelemetryChoice(msgspec.Struct, frozen=True, kw_only=True):
+    """Which telemetry to read, as asked for on the command line."""
+
+    source: str | None
+    paths: tuple[str, ...]
+    follow: bool
+    scenario: str | None
+    seed: int
+    duration_s: float | None
+    record_raw: str | None
+
+    @property
+    def kind(self) -> str:
+        """``file`` or ``synthetic``: what was asked for, or what the other options imply.
+
+        Raises:
+            BadInputError: nothing names any telemetry, or the options contradict each other.
+        """
+        if self.source == "synthetic" and self.paths:
+            raise BadInputError("--source synthetic and a --path contradict each other. Give one of the two.")
+        if self.source == "file" and not self.paths:
+            raise BadInputError(
+                "no telemetry named. Give --path a JSON-lines or CSV file, or '-' for standard input."
+            )
+        if self.source is not None:
+            return self.source
+        if self.paths:
+            return "file"
+        if self.scenario is not None:
+            return "synthetic"
+        raise BadInputError(
+            "no telemetry named. Give --path a JSON-lines or CSV file ('-' for standard input), "
+            "or --source synthetic."
+        )
+
+
+class DecisionChoice(msgspec.Struct, frozen=True, kw_only=True):
+    """How to decide, as asked for on the command line."""
+
+    policy: str
+    catalog: str | None
+    cooldown_s: float | None
+    max_delta_per_step: float | None
+    approve_advanced: bool
+    knobs: dict[str, float]
+
+
+def telemetry_options(prefix: str = "") -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Options that name telemetry, each with ``prefix`` (``observe-``); the command gets ``telemetry``."""
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        def gather(**given: Any) -> Any:
+            choice = TelemetryChoice(
+                source=given.pop("t_source"),
+                paths=given.pop("t_paths"),
+                follow=given.pop("t_follow", False),
+                scenario=given.pop("t_scenario"),
+                seed=given.pop("t_seed"),
+                duration_s=given.pop("t_duration_s"),
+                record_raw=given.pop("t_record_raw"),
+            )
+            return function(telemetry=choice, **given)
+
+        gather.__doc__ = function.__doc__
+        gather.__name__ = function.__name__
+        gather.__click_params__ = getattr(function, "__click_params__", [])  # type: ignore[attr-defined]
+        for option in reversed(_telemetry(prefix)):
+            gather = option(gather)
+        return gather
+
+    return decorate
+
+
+def _telemetry(prefix: str) -> list[Callable[..., Any]]:
+    return [
+        click.option(
+            f"--{prefix}source",
+            "t_source",
+            type=click.Choice(["file", "synthetic"]),
+            help="Where telemetry comes from; implied by --path or --scenario.",
+        ),
+        click.option(
+            f"--{prefix}path",
+            "t_paths",
+            multiple=True,
+            metavar="FILE",
+            help="JSON lines or CSV, plain, gzip or zstd; a glob; '-' is standard input. May be repeated.",
+        ),
+        click.option(
+            f"--{prefix}follow",
+            "t_follow",
+            is_flag=True,
+            help="Keep reading as the file grows, until interrupted.",
+        ),
+        click.option(
+            "--scenario",
+            "t_scenario",
+            metavar="NAME",
+            help="Synthetic telemetry: stable, drift, burst, straggler, gpu_saturated, mixed_environment "
+            "or incident_and_recovery.",
+        ),
+        click.option(
+            "--seed",
+            "t_seed",
+            type=click.IntRange(min=0),
+            default=0,
+            show_default=True,
+            help="Seed of a scenario.",
+        ),
+        click.option(
+            f"--{prefix}duration",
+            "t_duration_s",
+            type=DURATION,
+            help="Read so much telemetry time at most: 90, 90s, 5m, 1h.",
+        ),
+        click.option(
+            f"--{prefix}record-raw",
+            "t_record_raw",
+            metavar="FILE",
+            help="Keep what was read, byte for byte, for a later replay.",
+        ),
+    ]
+
+
+def decision_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Options that say how to decide; the command gets ``decision``."""
+
+    def gather(**given: Any) -> Any:
+        choice = DecisionChoice(
+            policy=given.pop("d_policy"),
+            catalog=given.pop("d_catalog"),
+            cooldown_s=given.pop("d_cooldown_s"),
+            max_delta_per_step=given.pop("d_max_delta"),
+            approve_advanced=given.pop("d_approve_advanced"),
+            knobs=_knobs(given.pop("d_knobs")),
+        )
+        return function(decision=choice, **given)
+
+    gather.__doc__ = function.__doc__
+    gather.__name__ = function.__name__
+    gather.__click_params__ = getattr(function, "__click_params__", [])  # type: ignore[attr-defined]
+    options = [
+        click.option(
+            "--policy",
+            "d_policy",
+            type=click.Choice(["chord", "scalar"]),
+            default="chord",
+            show_default=True,
+            help="Coordinated changes, or the one-knob baseline to compare with.",
+        ),
+        click.option(
+            "--catalog", "d_catalog", metavar="FILE", help="A chord catalog that narrows the built-in one."
+        ),
+        click.option(
+            "--knob",
+            "d_knobs",
+            multiple=True,
+            metavar="NAME=VALUE",
+            help="Current value of a knob, where the telemetry does not name it. May be repeated.",
+        ),
+        click.option(
+            "--cooldown-s",
+            "d_cooldown_s",
+            type=click.FloatRange(min=0),
+            help="Seconds between two changes by the same chord; never shorter than its catalog says.",
+        ),
+        click.option(
+            "--max-delta-per-step",
+            "d_max_delta",
+            type=click.FloatRange(min=0, max=1),
+            help="Largest relative change of a knob at once: 0.5 is plus or minus a half.",
+        ),
+        click.option(
+            "--approve-advanced",
+            "d_approve_advanced",
+            is_flag=True,
+            help="Let cold and advanced changes into the plan.",
+        ),
+    ]
+    for option in reversed(options):
+        gather = option(gather)
+    return gather
+
+
+def _knobs(texts: tuple[str, ...]) -> dict[str, float]:
+    knobs: dict[str, float] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        try:
+            if not (name and equals):
+                raise ValueError  # noqa: TRY301 - one message for both
+            knobs[name.strip()] = float(value)
+        except ValueError:
+            raise BadInputError(
+                f"--knob {text!r} is not NAME=VALUE with a number. Example: --knob dataloader_prefetch_factor=2"
+            ) from None
+    return knobs
+
+
+def target_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """``--k8s-namespace`` and ``--k8s-deployment``: the workload a plan is for."""
+    function = click.option(
+        "--k8s-deployment", default="trainer", show_default=True, metavar="NAME", help="Deployment a plan is for."
+    )(function)
+    return click.option(
+        "--k8s-namespace",
+        default="default",
+        show_default=True,
+        metavar="NAME",
+        help="Namespace of that Deployment.",
+    )(function)
+
+
+def cost_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """``--gpus`` and ``--gpu-hour-usd``: what an hour of the job costs."""
+    function = click.option(
+        "--gpu-hour-usd", type=click.FloatRange(min=0), help="Price of one GPU-hour, for the cost in dollars."
+    )(function)
+    return click.option(
+        "--gpus", type=click.FloatRange(min=0), help="GPUs of the job; else one for each worker seen."
+    )(function)
+
+
+def out_option(default: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """``--out``: where artifacts go."""
+    return click.option(
+        "--out", default=default, show_default=True, metavar="FOLDER", help="Folder the artifacts go to."
+    )
+
+
+def json_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """``--json``: the report on standard output instead of a summary."""
+    return click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")(function)
+
+
+def examples(*lines: str) -> str:
+    """The end of a help text: examples that can be pasted."""
+    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)

@@ -1,0 +1,297 @@
+"""Drift of the step time and the throughput: the level of the job, told as findings.
+
+While the level is worse than the healthy one, exactly one finding in the direction WORSE stands, and it describes the
+present level: a further change clears it and confirms the next one at the same sample. Changes for the better and
+changes that the job announced are events: confirmed and cleared at the same sample; the level after them is the new
+healthy level. Method and citations: ``level.py``.
+"""
+
+import math
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from modekeeper.detect.base import (
+    BEFORE_FIRST,
+    cleared,
+    is_pause,
+    percent,
+    position_at,
+    signal_from_json,
+    signal_to_json,
+    undecided,
+)
+from modekeeper.detect.history import History, Position
+from modekeeper.detect.level import LevelChange, LevelCore
+from modekeeper.detect.reference import CELL, Reference
+from modekeeper.detect.robust import interquartile_mean
+from modekeeper.detect.settings import DetectorSettings
+from modekeeper.model.block import FloatColumn, SampleBlock
+from modekeeper.model.signal import Direction, Phase, Signal, SignalKind
+
+__all__ = ["DriftDetector"]
+
+SCHEDULE_COLUMNS = ("batch_size", "seq_len")
+SCHEDULES_KEPT = 8
+WAIT_WINDOW = 100
+
+
+class DriftDetector:
+    """Sustained changes of one metric.
+
+    Args:
+        metric: a column of the block; NaN rows and evaluation or checkpoint rows are not judged.
+        unit: for the explanation.
+        worse_when_up: whether a rise is for the worse.
+        settings: see :class:`DetectorSettings`.
+    """
+
+    def __init__(self, metric: str, unit: str, settings: DetectorSettings, *, worse_when_up: bool) -> None:
+        self._metric = metric
+        self._unit = unit
+        self._sign = 1.0 if worse_when_up else -1.0
+        self._settings = settings
+        self._core = LevelCore(settings)
+        self._waits = History(settings.reference_samples + 2 * settings.reference_lag_samples)
+        self._healthy: Reference | None = None
+        self._active: Signal | None = None
+        self._suspect: Signal | None = None
+        self._findings = 0
+        self._schedule: list[float | None] = [None] * len(SCHEDULE_COLUMNS)
+        self._announced: list[int] = []
+        self._last = BEFORE_FIRST
+
+    def update(self, block: SampleBlock) -> list[Signal]:
+        """See :class:`modekeeper.detect.base.Detector`."""
+        signals: list[Signal] = []
+        values = block.metrics[self._metric].tolist()
+        waits = block.metrics["data_wait_ms"].tolist()
+        schedule_rows = self._schedule_rows(block)
+        for row, value in enumerate(values):
+            if row in schedule_rows:
+                self._watch_schedule(block, row)
+            if not math.isfinite(value) or is_pause(block.phase[row]):
+                continue
+            position = position_at(block, row)
+            self._waits.append(waits[row] if math.isfinite(waits[row]) else math.nan, position)
+            signals.extend(self._judge(value, position))
+        if len(block):
+            self._last = position_at(block, len(block) - 1)
+        return signals
+
+    def _schedule_rows(self, block: SampleBlock) -> set[int]:
+        present = np.zeros(len(block), dtype=np.bool_)
+        for name in SCHEDULE_COLUMNS:
+            present |= np.isfinite(block.metrics[name])
+        return set(np.flatnonzero(present).tolist())
+
+    def _watch_schedule(self, block: SampleBlock, row: int) -> None:
+        for place, name in enumerate(SCHEDULE_COLUMNS):
+            value = float(block.metrics[name][row])
+            if not math.isfinite(value):
+                continue
+            if self._schedule[place] is not None and self._schedule[place] != value:
+                self._announced = [*self._announced[1 - SCHEDULES_KEPT :], block.first_index + row]
+            self._schedule[place] = value
+
+    def _judge(self, value: float, position: Position) -> list[Signal]:
+        change = self._core.push(value, position)
+        if self._healthy is None and self._core.anchor is not None:
+            self._healthy = self._core.anchor
+        if change is not None:
+            return [self._suspected(change)] if change.suspected else self._changed(change)
+        if self._suspect is not None and not self._core.suspected:
+            self._suspect = None
+        if self._active is not None and self._core.history.count % CELL == 0:
+            return self._look_for_recovery(self._active, position)
+        return []
+
+    def _suspected(self, change: LevelChange) -> Signal:
+        self._findings += 1
+        self._suspect = self._signal(change, Phase.SUSPECTED, self._direction(change), None)
+        return self._suspect
+
+    def _changed(self, change: LevelChange) -> list[Signal]:
+        if self._suspect is None:
+            self._findings += 1
+        self._suspect = None
+        before = self._active
+        self._active = None
+        if self._is_announced(change):
+            self._healthy = None
+            signals = self._event(change, Direction.NEUTRAL, "announced_schedule")
+        elif before is not None and self._is_near(self._healthy, change.after, before.level):
+            if self._healthy is not None:
+                self._core.settle_at(self._healthy, change.start)
+            return [self._recovered(before, change.at, change.after)]
+        elif self._is_worse(change, standing=before is not None):
+            signals = [self._worse(change)]
+        else:
+            signals = self._event(change, Direction.BETTER, None)
+            self._healthy = None
+        if before is not None:
+            text = f"superseded by {signals[0].id}: {self._metric} is now {change.after:.4g} {self._unit}"
+            signals.insert(0, cleared(before, change.at, text, change.after))
+        return signals
+
+    def _is_worse(self, change: LevelChange, *, standing: bool) -> bool:
+        """Whether the level is worse: than the healthy one while a finding stands, else than just before."""
+        if standing and self._healthy is not None:
+            return self._sign * (change.after - self._healthy.level) > 0
+        worse = self._sign * (change.after - change.before.level) > 0
+        if worse and (self._healthy is None or self._is_near(self._healthy, change.after, None)):
+            self._healthy = change.before
+        return worse
+
+    def _worse(self, change: LevelChange) -> Signal:
+        signal = self._signal(change, Phase.CONFIRMED, Direction.WORSE, self._cause(change))
+        if self._direction(change) is Direction.BETTER and self._healthy is not None:
+            change = msgspec.structs.replace(change, before=self._healthy)
+            signal = self._signal(change, Phase.CONFIRMED, Direction.WORSE, None)
+            text = f"{self._metric} improved, but is still {percent(change.effect)} off the healthy level"
+            signal = msgspec.structs.replace(signal, explanation=f"{text}: {signal.explanation}")
+        self._active = signal
+        return signal
+
+    def _event(self, change: LevelChange, direction: Direction, cause: str | None) -> list[Signal]:
+        signal = self._signal(change, Phase.CONFIRMED, direction, cause)
+        text = "an event: the level after it is the new healthy level"
+        return [signal, cleared(signal, change.at, text)]
+
+    def _look_for_recovery(self, active: Signal, position: Position) -> list[Signal]:
+        healthy, samples = self._healthy, self._settings.clear_samples
+        count = self._core.history.count
+        if healthy is None or position.index - active.since_index < samples:
+            return []
+        window = self._core.recent(samples)
+        level = interquartile_mean(window)
+        tail = interquartile_mean(window[-2 * CELL :])
+        if not (self._is_near(healthy, level, active.level) and self._is_near(healthy, tail, active.level)):
+            return []
+        self._active = None
+        self._core.settle_at(healthy, count - samples)
+        return [self._recovered(active, position, level)]
+
+    def _is_near(self, healthy: Reference | None, level: float, worse_level: float | None) -> bool:
+        """Whether ``level`` is as good as the healthy one, or nearly."""
+        if healthy is None:
+            return False
+        settings = self._settings
+        effect = abs((healthy.level if worse_level is None else worse_level) - healthy.level)
+        band = max(settings.clear_effect_share * effect, settings.clear_least_rel * healthy.scale)
+        band = min(band, max(settings.clear_most_rel * healthy.scale, healthy.cell_sd))
+        distance = self._sign * (level - healthy.level)
+        return -2.0 * self._settings.abrupt_effect_rel * healthy.scale <= distance <= band
+
+    def _recovered(self, active: Signal, at: Position, level: float) -> Signal:
+        healthy = active.healthy_level
+        text = f"{self._metric} is back at {level:.4g} {self._unit}"
+        text += "" if healthy is None else f", near its healthy level of {healthy:.4g} {self._unit}"
+        return cleared(active, at, text, level)
+
+    def _direction(self, change: LevelChange) -> Direction:
+        worse = self._sign * (change.after - change.before.level) > 0
+        return Direction.WORSE if worse else Direction.BETTER
+
+    def _is_announced(self, change: LevelChange) -> bool:
+        near = self._settings.schedule_samples
+        return any(abs(index - change.since.index) <= near for index in self._announced)
+
+    def _cause(self, change: LevelChange) -> str | None:
+        """``input_bound`` when the wait for input rose by most of what the step time rose by."""
+        if self._metric != "step_time_ms" or self._direction(change) is not Direction.WORSE:
+            return None
+        before = _finite(self._waits.values(change.start - WAIT_WINDOW, change.start))
+        after = _finite(self._waits.values(change.start, self._waits.count))
+        if not (len(before) and len(after)):
+            return None
+        rise = float(np.median(after)) - float(np.median(before))
+        share = self._settings.input_bound_share
+        return "input_bound" if rise >= share * (change.after - change.before.level) else None
+
+    def _signal(self, change: LevelChange, phase: Phase, direction: Direction, cause: str | None) -> Signal:
+        low, high = change.interval
+        return Signal(
+            id=f"drift-{self._metric}-{self._findings}",
+            kind=SignalKind.DRIFT,
+            phase=phase,
+            metric=self._metric,
+            direction=direction,
+            at_index=change.at.index,
+            at_step=change.at.step,
+            at_ts_ms=change.at.ts_ms,
+            since_index=change.since.index,
+            since_step=change.since.step,
+            since_ts_ms=change.since.ts_ms,
+            baseline=change.before.level,
+            level=change.after,
+            effect=change.effect,
+            effect_low=low,
+            effect_high=high,
+            healthy_level=change.before.level if self._healthy is None else self._healthy.level,
+            confidence=change.confidence,
+            samples_used=change.samples_used,
+            cause=cause,
+            explanation=self._explain(change, cause),
+        )
+
+    def _explain(self, change: LevelChange, cause: str | None) -> str:
+        low, high = change.interval
+        verb = "went from" if not change.slow else "moved slowly from"
+        text = f"{self._metric} {verb} {change.before.level:.4g} to {change.after:.4g} {self._unit}"
+        if change.effect is not None and low is not None and high is not None:
+            text += f" ({100 * change.effect:+.1f} %, 90 % interval {100 * low:+.1f} to {100 * high:+.1f} %)"
+        text += f" since sample {change.since.index}"
+        text += "" if change.since.step is None else f" (step {change.since.step})"
+        if cause == "input_bound":
+            text += "; waiting for input explains most of it"
+        if cause == "announced_schedule":
+            text += "; the job announced a new batch size or sequence length there"
+        return text
+
+    def conclude(self) -> list[Signal]:
+        """Undecided where no level could be learned, or a change began too late to be told."""
+        count, need = self._core.history.count, self._settings
+        kind = SignalKind.DRIFT
+        if count == 0:
+            text = f"no {self._metric} in the telemetry: its drift is not judged; emit {self._metric!r}"
+            return [undecided(kind, self._metric, self._last, text)]
+        wanted = need.warmup_samples + need.first_reference_samples
+        if count < wanted + need.min_run_samples:
+            text = f"only {count} samples with {self._metric}; at least {wanted + need.min_run_samples} are needed"
+            return [undecided(kind, self._metric, self._last, text, count)]
+        if self._suspect is not None:
+            text = f"the input ended before this could be told from chance: {self._suspect.explanation}"
+            return [msgspec.structs.replace(self._suspect, phase=Phase.UNDECIDED, explanation=text)]
+        return []
+
+    def snapshot(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return {
+            "core": self._core.snapshot(),
+            "waits": self._waits.snapshot(),
+            "healthy": msgspec.to_builtins(self._healthy),
+            "active": signal_to_json([self._active] if self._active else []),
+            "suspect": signal_to_json([self._suspect] if self._suspect else []),
+            "findings": self._findings,
+            "schedule": list(self._schedule),
+            "announced": list(self._announced),
+            "last": list(self._last),
+        }
+
+    def restore(self, snapshot: dict[str, Any]) -> None:
+        """Take over a :meth:`snapshot`."""
+        self._core.restore(snapshot["core"])
+        self._waits.restore(snapshot["waits"])
+        self._healthy = msgspec.convert(snapshot["healthy"], Reference | None)
+        self._active = next(iter(signal_from_json(snapshot["active"])), None)
+        self._suspect = next(iter(signal_from_json(snapshot["suspect"])), None)
+        self._findings = snapshot["findings"]
+        self._schedule = list(snapshot["schedule"])
+        self._announced = list(snapshot["announced"])
+        self._last = Position(*snapshot["last"])
+
+
+def _finite(values: FloatColumn) -> FloatColumn:
+    return values[np.isfinite(values)]

@@ -1,0 +1,83 @@
+"""Findings about a share that stays high or low: the machinery of the GPU and input detectors.
+
+A Schmitt trigger (O. H. Schmitt, A thermionic trigger, 1938) on the median of a window: one threshold to confirm,
+another to clear.
+"""
+
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from modekeeper.detect.base import cleared, signal_from_json, signal_to_json
+from modekeeper.detect.history import History, Position
+from modekeeper.model.signal import Direction, Phase, Signal, SignalKind
+
+__all__ = ["UsageTrigger"]
+
+
+class UsageTrigger:
+    """Confirms when the median of a full window passes ``enter``, clears when it passes ``leave`` back.
+
+    ``enter > leave`` looks for high values, ``enter < leave`` for low ones.
+    """
+
+    def __init__(
+        self, kind: SignalKind, metric: str, direction: Direction, *, window: int, enter: float, leave: float
+    ) -> None:
+        self._kind = kind
+        self._metric = metric
+        self._direction = direction
+        self._window = window
+        self._enter = enter
+        self._leave = leave
+        self._sign = 1.0 if enter > leave else -1.0
+        self._active: Signal | None = None
+        self._findings = 0
+
+    def judge(self, history: History, explain: str) -> list[Signal]:
+        """Look at the newest window of ``history``; ``explain`` is a sentence with ``{level}`` in it."""
+        count = history.count
+        values = history.values(count - self._window, count)
+        if len(values) < self._window:
+            return []
+        level = float(np.median(values))
+        at = history.position(count - 1)
+        beyond = self._sign * values > self._sign * self._leave
+        if self._active is None and self._sign * level >= self._sign * self._enter:
+            self._findings += 1
+            start = history.position(count - self._window + int(np.argmax(beyond)))
+            self._active = self._signal(at, start, level, float(beyond.mean()), explain)
+            return [self._active]
+        if self._active is not None and self._sign * level < self._sign * self._leave:
+            ended, self._active = self._active, None
+            return [cleared(ended, at, explain.format(level=level), level)]
+        return []
+
+    def _signal(self, at: Position, since: Position, level: float, share: float, explain: str) -> Signal:
+        return Signal(
+            id=f"{self._kind.value}-{self._metric}-{self._findings}",
+            kind=self._kind,
+            phase=Phase.CONFIRMED,
+            metric=self._metric,
+            direction=self._direction,
+            at_index=at.index,
+            at_step=at.step,
+            at_ts_ms=at.ts_ms,
+            since_index=since.index,
+            since_step=since.step,
+            since_ts_ms=since.ts_ms,
+            level=level,
+            confidence=share,
+            samples_used=self._window,
+            explanation=explain.format(level=level),
+        )
+
+    def snapshot(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return {"active": signal_to_json([self._active] if self._active else []), "findings": self._findings}
+
+    def restore(self, snapshot: dict[str, Any]) -> None:
+        """Take over a :meth:`snapshot`."""
+        self._active = next(iter(signal_from_json(snapshot["active"])), None)
+        self._findings = snapshot["findings"]

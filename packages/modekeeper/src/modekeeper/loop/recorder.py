@@ -1,0 +1,205 @@
+"""The facts of a run that reports are made from: series, findings, stays in a mode. Bounded, whatever the run."""
+
+from typing import Any
+
+import msgspec
+
+from modekeeper.artifacts.contracts.parts import Finding, Findings, ModeSpan
+from modekeeper.loop.series import SeriesRecorder
+from modekeeper.model.block import SampleBlock
+from modekeeper.model.decision import Proposal
+from modekeeper.model.mode import Mode
+from modekeeper.model.signal import Phase, Signal
+from modekeeper.model.trace import DecisionStatus, TraceEvent
+
+__all__ = ["RunRecorder", "Totals"]
+
+_KEPT = 300
+"""So many ended findings and stays are kept; older ones are counted."""
+
+
+class Totals(msgspec.Struct, kw_only=True):
+    """Counts over a run."""
+
+    ticks: int = 0
+    transitions: int = 0
+    proposed: int = 0
+    """Ticks whose decisions carried an action."""
+    planned: int = 0
+    blocked: int = 0
+    confirmed_by_kind: dict[str, int] = {}
+    suspected: int = 0
+
+
+class _State(msgspec.Struct, kw_only=True):
+    """All a recorder remembers, but for the series. Plain values."""
+
+    standing: dict[str, Finding] = {}
+    ended: list[Finding] = []
+    ended_left_out: int = 0
+    undecided: dict[str, Signal] = {}
+    spans: list[ModeSpan] = []
+    spans_left_out: int = 0
+    totals: Totals = msgspec.field(default_factory=Totals)
+
+
+class RunRecorder:
+    """Takes in the samples and the trace of a run as they come; what it gives is a projection of the two."""
+
+    def __init__(self, points: int = 600) -> None:
+        self._series = SeriesRecorder(points)
+        self._state = _State()
+
+    def add_block(self, block: SampleBlock) -> None:
+        """Take in samples."""
+        self._series.add(block)
+
+    def add_event(self, event: TraceEvent) -> None:
+        """Take in one line of the decision trace."""
+        for signal in event.signals:
+            self._take(signal)
+        self._stay(event)
+        totals = self._state.totals
+        totals.ticks += 1
+        totals.transitions += event.transition.changed
+        totals.proposed += any(_acts(decision.proposal) for decision in event.decisions)
+        totals.planned += any(decision.status is DecisionStatus.PLANNED for decision in event.decisions)
+        totals.blocked += any(decision.status is DecisionStatus.BLOCKED for decision in event.decisions)
+
+    @property
+    def series(self) -> SeriesRecorder:
+        """The samples, thinned."""
+        return self._series
+
+    @property
+    def totals(self) -> Totals:
+        """Counts over the run."""
+        return self._state.totals
+
+    @property
+    def mode_spans(self) -> tuple[ModeSpan, ...]:
+        """Stays in a mode, the oldest first."""
+        return tuple(self._state.spans)
+
+    @property
+    def mode_spans_left_out(self) -> int:
+        """How many older stays are counted but not kept."""
+        return self._state.spans_left_out
+
+    def findings(self) -> Findings:
+        """What the detectors found."""
+        state = self._state
+        return Findings(
+            standing=tuple(state.standing[key] for key in sorted(state.standing)),
+            ended=tuple(state.ended),
+            confirmed_total=sum(state.totals.confirmed_by_kind.values()),
+            suspected_total=state.totals.suspected,
+            confirmed_by_kind=dict(sorted(state.totals.confirmed_by_kind.items())),
+            undecided=tuple(state.undecided[key] for key in sorted(state.undecided)),
+            left_out=state.ended_left_out,
+        )
+
+    def next_part(self, points: int) -> "RunRecorder":
+        """A new recorder for the next part of the same run: it starts with what still stands."""
+        part = RunRecorder(points)
+        part._state.standing = dict(self._state.standing)
+        part._state.spans = self._state.spans[-1:]
+        return part
+
+    def snapshot(self) -> Any:
+        """Everything remembered, as plain JSON values."""
+        return {"series": self._series.snapshot(), "state": msgspec.to_builtins(self._state)}
+
+    def restore(self, snapshot: Any) -> None:
+        """Go on from a ``snapshot``.
+
+        Raises:
+            msgspec.ValidationError: it is not one.
+            KeyError: a part of it is missing.
+        """
+        self._series.restore(snapshot["series"])
+        self._state = msgspec.convert(snapshot["state"], _State)
+
+    def _take(self, signal: Signal) -> None:
+        state = self._state
+        if signal.phase is Phase.CONFIRMED:
+            kinds = state.totals.confirmed_by_kind
+            kinds[signal.kind] = kinds.get(signal.kind, 0) + 1
+            state.standing[signal.id] = Finding(signal=signal)
+            state.undecided.pop(_about(signal), None)
+        elif signal.phase is Phase.CLEARED:
+            finding = state.standing.pop(signal.id, None)
+            if finding is not None:
+                self._end(finding, signal)
+        elif signal.phase is Phase.SUSPECTED:
+            state.totals.suspected += 1
+        else:
+            state.undecided[_about(signal)] = signal
+
+    def _end(self, finding: Finding, cleared: Signal) -> None:
+        ended = msgspec.structs.replace(
+            finding, ended_index=cleared.at_index, ended_step=cleared.at_step, ended_ts_ms=cleared.at_ts_ms
+        )
+        self._state.ended.append(ended)
+        if len(self._state.ended) > _KEPT:
+            del self._state.ended[0]
+            self._state.ended_left_out += 1
+
+    def _stay(self, event: TraceEvent) -> None:
+        spans = self._state.spans
+        if spans and not event.transition.changed:
+            stay = spans[-1]
+            first_seen = stay.from_ts_ms is None
+            spans[-1] = msgspec.structs.replace(
+                stay,
+                from_ts_ms=event.at_ts_ms if first_seen else stay.from_ts_ms,
+                to_index=event.at_index,
+                to_step=event.at_step,
+                to_ts_ms=event.at_ts_ms,
+                chord_id=event.chord_id,
+            )
+            return
+        if not spans and event.transition.changed:
+            spans.append(_start_of_run(event))
+        spans.append(_entered(event))
+        if len(spans) > _KEPT:
+            del spans[0]
+            self._state.spans_left_out += 1
+
+
+def _acts(proposal: Proposal) -> bool:
+    return bool(proposal.actions)
+
+
+def _about(signal: Signal) -> str:
+    return f"{signal.kind}:{signal.metric}"
+
+
+def _entered(event: TraceEvent) -> ModeSpan:
+    transition = event.transition
+    return ModeSpan(
+        mode=event.mode,
+        reason=transition.reason,
+        from_index=transition.since_index,
+        from_step=transition.since_step,
+        from_ts_ms=transition.since_ts_ms,
+        to_index=event.at_index,
+        to_step=event.at_step,
+        to_ts_ms=event.at_ts_ms,
+        chord_id=event.chord_id,
+    )
+
+
+def _start_of_run(event: TraceEvent) -> ModeSpan:
+    """The stay before the first event, when that event already left it."""
+    return ModeSpan(
+        mode=Mode.NORMAL,
+        reason="start",
+        from_index=0,
+        from_step=None,
+        from_ts_ms=None,
+        to_index=event.at_index,
+        to_step=event.at_step,
+        to_ts_ms=event.at_ts_ms,
+        chord_id="NORMAL-HOLD",
+    )

@@ -1,0 +1,3 @@
+"""From files, pipes and seeded scenarios to samples in order, with an account of every record on the way."""
+
+__all__: list[str] = []
