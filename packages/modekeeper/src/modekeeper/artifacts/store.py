@@ -92,6 +92,23 @@ class FolderStore:
         except OSError as error:
             raise FailedError(f"cannot read {str(place)!r}: {_why(error)}.") from error
 
+    def also_as(self, name: str, other: str) -> None:
+        """Let the file ``name`` appear under ``other`` too, without a second copy where the disk can do that.
+
+        Raises:
+            FailedError: the disk did not take it.
+        """
+        place, link = self._place(name), self._place(f"{_UNFINISHED}{os.getpid()}-link")
+        try:
+            with suppress(FileNotFoundError):
+                link.unlink()
+            link.hardlink_to(place)
+            link.replace(self._place(other))
+        except OSError:
+            data = self.read_bytes(name)
+            if data is not None:
+                self.write_bytes(other, data)
+
     def folder(self, name: str) -> "FolderStore":
         """A store in a folder below this one."""
         return FolderStore(self._place(name))

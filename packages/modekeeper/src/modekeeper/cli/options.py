@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import click
 import msgspec
@@ -52,13 +52,15 @@ DURATION = _Duration()
 class TelemetryChoice(msgspec.Struct, frozen=True, kw_only=True):
     """Which telemetry to read, as asked for on the command line."""
 
-    source: str | None
-    paths: tuple[str, ...]
-    follow: bool
-    scenario: str | None
-    seed: int
-    duration_s: float | None
-    record_raw: str | None
+    source: str | None = None
+    paths: tuple[str, ...] = ()
+    follow: bool = False
+    scenario: str | None = None
+    seed: int = 0
+    duration_s: float | None = None
+    record_raw: str | None = None
+    label: str | None = None
+    """What reports call it, where its path means nothing to the user."""
 
     @property
     def kind(self) -> str:
@@ -88,12 +90,12 @@ class TelemetryChoice(msgspec.Struct, frozen=True, kw_only=True):
 class DecisionChoice(msgspec.Struct, frozen=True, kw_only=True):
     """How to decide, as asked for on the command line."""
 
-    policy: str
-    catalog: str | None
-    cooldown_s: float | None
-    max_delta_per_step: float | None
-    approve_advanced: bool
-    knobs: dict[str, float]
+    policy: Literal["chord", "scalar"] = "chord"
+    catalog: str | None = None
+    cooldown_s: float | None = None
+    max_delta_per_step: float | None = None
+    approve_advanced: bool = False
+    knobs: dict[str, float] = {}
 
 
 def telemetry_options(prefix: str = "") -> Callable[[Callable[..., Any]], Callable[..., Any]]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from modekeeper.detect.base import BEFORE_FIRST, cleared, is_pause, percent, position_at, undecided
 from modekeeper.detect.history import History, Position
-from modekeeper.detect.robust import clamp, relative, robust_sd
+from modekeeper.detect.robust import clamp, quantile, relative, robust_sd
 from modekeeper.detect.settings import DetectorSettings
 from modekeeper.model.block import SampleBlock
 from modekeeper.model.signal import Direction, Phase, Signal, SignalKind
@@ -23,11 +23,13 @@ __all__ = ["BurstDetector"]
 METRIC = "step_time_ms"
 REFRESH = 10
 """The threshold is computed again every so many usual samples."""
-TAIL_PCT = 98.0
-BURSTS_KEPT = 16
-SAME_SIZE = 2.0
+TAIL = 0.98
+BURSTS_KEPT = 32
+SAME_SIZE = 1.5
 """Pauses of one kind do not differ by more than this factor."""
 MIN_PERIOD = 5
+CHANCE = 0.05
+"""A spacing is called regular when bursts at random would show it less often than this."""
 
 
 class _Level(msgspec.Struct):
@@ -48,12 +50,13 @@ class _Run(msgspec.Struct):
 
 
 class _Past(msgspec.Struct):
-    index: int
+    number: int
+    """Step, or sample where the job names no steps: a lost sample must not break a regular spacing."""
     excess: float
 
 
 class BurstDetector:
-    """Spikes of the step time, up to ``longest_burst_samples`` in a row. A longer run is a new level, not a burst."""
+    """Spikes of the step time, up to ``longest_burst_samples`` in a row; a longer run is a new level."""
 
     def __init__(self, settings: DetectorSettings) -> None:
         self._settings = settings
@@ -114,8 +117,9 @@ class BurstDetector:
         values = self._times.values(count - settings.burst_window_samples, count)
         if len(values) < settings.burst_first_samples:
             return
-        median, tail = (float(v) for v in np.percentile(values, (50.0, TAIL_PCT)))
-        sd = robust_sd(values)
+        ordered = np.sort(values)
+        median, tail = quantile(ordered, 0.5), quantile(ordered, TAIL)
+        sd = robust_sd(ordered)
         threshold = max(
             median + settings.burst_effect_rel * abs(median),
             median + settings.burst_z * sd,
@@ -141,7 +145,7 @@ class BurstDetector:
         peak = max(run.times)
         excess = peak - level.median
         cause = self._cause(run, level, excess)
-        self._past = [*self._past[1 - BURSTS_KEPT :], _Past(index=run.start.index, excess=excess)]
+        self._past = [*self._past[1 - BURSTS_KEPT :], _Past(number=_number(run.start), excess=excess)]
         self._findings += 1
         effect = relative(peak, level.median)
         count = len(run.times)
@@ -178,7 +182,7 @@ class BurstDetector:
             return "announced_pause"
         if self._is_input_bound(run, level):
             return "input_bound"
-        return "periodic_pause" if self._is_periodic(run.start.index, excess) else None
+        return "periodic_pause" if self._is_periodic(_number(run.start), excess) else None
 
     def _is_input_bound(self, run: _Run, level: _Level) -> bool:
         usual = self._waits.values(0, self._waits.count)
@@ -190,14 +194,20 @@ class BurstDetector:
         lost = sum(t - level.median for t, w in zip(run.times, run.waits, strict=True) if w is not None)
         return waited >= self._settings.input_bound_share * lost
 
-    def _is_periodic(self, index: int, excess: float) -> bool:
-        """Whether two earlier bursts of this size stand one and two equal spacings before this one."""
-        alike = [p.index for p in self._past if excess / SAME_SIZE <= p.excess <= excess * SAME_SIZE]
+    def _is_periodic(self, number: int, excess: float) -> bool:
+        """Whether bursts of this size came before at equal spacings, more than scattered ones would by chance."""
+        alike = [p.number for p in self._past if excess / SAME_SIZE <= p.excess <= excess * SAME_SIZE]
+        alike = [earlier for earlier in alike if number - earlier >= MIN_PERIOD]
+        if not alike:
+            return False
+        rate = (len(alike) - 1) / (number - alike[0])
         for earlier in alike:
-            period = index - earlier
+            period = number - earlier
             tolerance = max(1.0, self._settings.period_tolerance_rel * period)
-            expected = earlier - period
-            if period >= MIN_PERIOD and any(abs(other - expected) <= tolerance for other in alike):
+            matches, expected = 0, earlier - period
+            while (found := _nearest(alike, expected, tolerance)) is not None:
+                matches, expected = matches + 1, found - period
+            if matches and len(alike) * min(rate * (2.0 * tolerance + 1.0), 1.0) ** matches < CHANCE:
                 return True
         return False
 
@@ -222,7 +232,7 @@ class BurstDetector:
             "run": msgspec.to_builtins(self._run),
             "past": msgspec.to_builtins(self._past),
             "findings": self._findings,
-            "last": list(self._last),
+            "last": self._last.to_json(),
         }
 
     def restore(self, snapshot: dict[str, Any]) -> None:
@@ -234,3 +244,13 @@ class BurstDetector:
         self._past = msgspec.convert(snapshot["past"], list[_Past])
         self._findings = snapshot["findings"]
         self._last = Position(*snapshot["last"])
+
+
+def _number(position: Position) -> int:
+    return position.index if position.step is None else position.step
+
+
+def _nearest(numbers: list[int], expected: int, tolerance: float) -> int | None:
+    """The number nearest to ``expected``, if one is within ``tolerance``."""
+    nearest = min(numbers, key=lambda number: abs(number - expected))
+    return nearest if abs(nearest - expected) <= tolerance else None

@@ -1,9 +1,9 @@
 """Drift of the step time and the throughput: the level of the job, told as findings.
 
-While the level is worse than the healthy one, exactly one finding in the direction WORSE stands, and it describes the
-present level: a further change clears it and confirms the next one at the same sample. Changes for the better and
-changes that the job announced are events: confirmed and cleared at the same sample; the level after them is the new
-healthy level. Method and citations: ``level.py``.
+While the level is worse than the healthy one, exactly one finding in the direction WORSE stands, and it
+describes the present level: a further change clears it and confirms the next one at the same sample. Changes
+for the better and changes that the job announced are events: confirmed and cleared at the same sample; the
+level after them is the new healthy level. Method and citations: ``level.py``.
 """
 
 import math
@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from modekeeper.detect.base import (
     BEFORE_FIRST,
@@ -25,7 +26,6 @@ from modekeeper.detect.base import (
 from modekeeper.detect.history import History, Position
 from modekeeper.detect.level import LevelChange, LevelCore
 from modekeeper.detect.reference import CELL, Reference
-from modekeeper.detect.robust import interquartile_mean
 from modekeeper.detect.settings import DetectorSettings
 from modekeeper.model.block import FloatColumn, SampleBlock
 from modekeeper.model.signal import Direction, Phase, Signal, SignalKind
@@ -65,26 +65,28 @@ class DriftDetector:
     def update(self, block: SampleBlock) -> list[Signal]:
         """See :class:`modekeeper.detect.base.Detector`."""
         signals: list[Signal] = []
-        values = block.metrics[self._metric].tolist()
-        waits = block.metrics["data_wait_ms"].tolist()
-        schedule_rows = self._schedule_rows(block)
-        for row, value in enumerate(values):
-            if row in schedule_rows:
+        column, waits = block.metrics[self._metric], block.metrics["data_wait_ms"]
+        schedule = self._has_schedule(block)
+        for row in np.flatnonzero(schedule | np.isfinite(column)).tolist():
+            if schedule[row]:
                 self._watch_schedule(block, row)
+            value = float(column[row])
             if not math.isfinite(value) or is_pause(block.phase[row]):
                 continue
             position = position_at(block, row)
-            self._waits.append(waits[row] if math.isfinite(waits[row]) else math.nan, position)
+            self._waits.append(float(waits[row]) if math.isfinite(waits[row]) else math.nan, position)
             signals.extend(self._judge(value, position))
         if len(block):
             self._last = position_at(block, len(block) - 1)
         return signals
 
-    def _schedule_rows(self, block: SampleBlock) -> set[int]:
+    @staticmethod
+    def _has_schedule(block: SampleBlock) -> NDArray[np.bool_]:
+        """Rows that name a batch size or a sequence length."""
         present = np.zeros(len(block), dtype=np.bool_)
         for name in SCHEDULE_COLUMNS:
             present |= np.isfinite(block.metrics[name])
-        return set(np.flatnonzero(present).tolist())
+        return present
 
     def _watch_schedule(self, block: SampleBlock, row: int) -> None:
         for place, name in enumerate(SCHEDULE_COLUMNS):
@@ -165,8 +167,8 @@ class DriftDetector:
         if healthy is None or position.index - active.since_index < samples:
             return []
         window = self._core.recent(samples)
-        level = interquartile_mean(window)
-        tail = interquartile_mean(window[-2 * CELL :])
+        level = healthy.location(window)
+        tail = healthy.location(window[-2 * CELL :])
         if not (self._is_near(healthy, level, active.level) and self._is_near(healthy, tail, active.level)):
             return []
         self._active = None
@@ -277,7 +279,7 @@ class DriftDetector:
             "findings": self._findings,
             "schedule": list(self._schedule),
             "announced": list(self._announced),
-            "last": list(self._last),
+            "last": self._last.to_json(),
         }
 
     def restore(self, snapshot: dict[str, Any]) -> None:

@@ -108,7 +108,7 @@ class EnvironmentDetector:
             "beyond": dict(self._beyond),
             "unnamed": dict(self._unnamed),
             "samples": self._samples,
-            "last": list(self._last),
+            "last": self._last.to_json(),
         }
 
     def restore(self, snapshot: dict[str, Any]) -> None:

@@ -1,7 +1,8 @@
 """GPU saturated or underused, by reported utilisation.
 
-Utilisation in the sense of NVML ``nvmlDeviceGetUtilizationRates``: the share of time in which a kernel ran, not how
-much of the chip it used; so a high figure is a fact and no fault, and memory, power and temperature stand beside it.
+Utilisation in the sense of NVML ``nvmlDeviceGetUtilizationRates``: the share of time in which a kernel ran, not
+how much of the chip it used; so a high figure is a fact and no fault, and memory, power and temperature stand
+beside it.
 """
 
 import math
@@ -62,22 +63,22 @@ class GpuDetector:
             self._history.append(min(max(value, 0.0), 100.0), position)
             for (name, _, _), history in zip(BESIDE, self._beside, strict=True):
                 history.append(float(block.metrics[name][row]), position)
-            text = f"median GPU utilisation {{level:.0f}} % over {self._window} samples{self._evidence()}"
-            signals.extend(self._high.judge(self._history, text))
-            signals.extend(self._low.judge(self._history, text))
+            signals.extend(self._high.judge(self._history, self._explain))
+            signals.extend(self._low.judge(self._history, self._explain))
         if len(block):
             self._last = position_at(block, len(block) - 1)
         return signals
 
-    def _evidence(self) -> str:
-        """Medians of what was reported beside the utilisation."""
+    def _explain(self, level: float) -> str:
+        """The utilisation, and medians of what was reported beside it."""
         parts = []
         for (_, word, unit), history in zip(BESIDE, self._beside, strict=True):
             values = history.values(history.count - self._window, history.count)
             values = values[np.isfinite(values)]
             if len(values):
                 parts.append(f"{word} {float(np.median(values)):.0f} {unit}")
-        return f" ({', '.join(parts)})" if parts else ""
+        beside = f" ({', '.join(parts)})" if parts else ""
+        return f"median GPU utilisation {level:.0f} % over {self._window} samples{beside}"
 
     def conclude(self) -> list[Signal]:
         """Undecided without enough utilisation figures."""
@@ -97,7 +98,7 @@ class GpuDetector:
             "beside": [history.snapshot() for history in self._beside],
             "high": self._high.snapshot(),
             "low": self._low.snapshot(),
-            "last": list(self._last),
+            "last": self._last.to_json(),
         }
 
     def restore(self, snapshot: dict[str, Any]) -> None:

@@ -1,8 +1,9 @@
 """The newest values of one series with their positions, in bounded memory."""
 
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
+import msgspec
 import numpy as np
 
 from modekeeper.model.block import FloatColumn
@@ -10,12 +11,16 @@ from modekeeper.model.block import FloatColumn
 __all__ = ["History", "Position", "floats_from_json", "floats_to_json"]
 
 
-class Position(NamedTuple):
+class Position(msgspec.Struct, frozen=True, array_like=True):
     """Where a sample stands: number in the stream, step (``None`` if unnamed) and time."""
 
     index: int
     step: int | None
     ts_ms: int
+
+    def to_json(self) -> list[int | None]:
+        """Plain JSON values; ``Position(*values)`` is the way back."""
+        return [self.index, self.step, self.ts_ms]
 
 
 def floats_to_json(values: list[float]) -> list[float | None]:
@@ -66,7 +71,7 @@ class History:
         return {
             "count": self.count,
             "values": floats_to_json(self._values[: len(self._positions)].tolist()),
-            "positions": [list(p) for p in self._positions],
+            "positions": [p.to_json() for p in self._positions],
         }
 
     def restore(self, snapshot: dict[str, Any]) -> None:

@@ -1,9 +1,10 @@
 """Sustained changes of the level of one series, online: the core the drift detectors wrap.
 
-An abrupt change is found by a two-sided CUSUM (E. S. Page, Continuous inspection schemes, Biometrika 41, 1954) over
-cells of Huber-clipped residuals (P. J. Huber, Robust estimation of a location parameter, 1964) from a lagged robust
-reference whose noise is that of its own block means, so alternation and autocorrelation count. A slow ramp is found by
-comparing the newest window with the first one after the last change, in standard errors of the difference.
+An abrupt change is found by a two-sided CUSUM (E. S. Page, Continuous inspection schemes, Biometrika 41, 1954)
+over cells of Huber-clipped residuals (P. J. Huber, Robust estimation of a location parameter, 1964) from a
+lagged robust reference whose noise is that of its own block means, so alternation and autocorrelation count. A
+slow ramp is found by comparing the newest window with the first one after the last change, in standard errors
+of the difference.
 """
 
 from typing import Any
@@ -13,7 +14,14 @@ import numpy as np
 
 from modekeeper.detect.history import History, Position
 from modekeeper.detect.reference import CELL, Reference, cell_mean, learn_reference
-from modekeeper.detect.robust import clamp, interquartile_mean, normal_confidence, relative, split_position
+from modekeeper.detect.robust import (
+    clamp,
+    interquartile_mean,
+    normal_confidence,
+    relative,
+    robust_sd,
+    split_position,
+)
 from modekeeper.detect.settings import DetectorSettings
 from modekeeper.model.block import FloatColumn
 
@@ -22,7 +30,7 @@ __all__ = ["LevelChange", "LevelCore", "LevelState"]
 REFRESH_CELLS = 5
 """The reference is computed again every so many cells."""
 SLACK_SD = 0.4
-THRESHOLD_SD = 5.0
+THRESHOLD_SD = 4.0
 INTERVAL_90 = 1.645
 TAIL = 10
 """Samples at the end of a run that must still be at the new level."""
@@ -42,6 +50,9 @@ class LevelChange(msgspec.Struct, frozen=True, kw_only=True):
     before: Reference
     after: float
     standard_error: float
+    """Of the difference, had the noise stayed what it was: what the change is tested with."""
+    spread: float
+    """The same with the noise of the new level, where that is larger."""
     confidence: float
     samples_used: int
 
@@ -53,7 +64,7 @@ class LevelChange(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def interval(self) -> tuple[float | None, float | None]:
         """90 % interval of :attr:`effect`."""
-        half = INTERVAL_90 * self.standard_error
+        half = INTERVAL_90 * self.spread
         level = self.before.level
         return relative(self.after - half, level), relative(self.after + half, level)
 
@@ -154,8 +165,10 @@ class LevelCore:
         window = self.history.values(state.learn_from, count)
         found = learn_reference(window)
         half = len(window) // 2
-        difference = abs(interquartile_mean(window[half:]) - interquartile_mean(window[:half]))
-        tolerance = max(self._settings.abrupt_effect_rel * found.scale, 3.0 * 2.0 * found.standard_error(len(window)))
+        difference = abs(found.location(window[half:]) - found.location(window[:half]))
+        tolerance = max(
+            self._settings.abrupt_effect_rel * found.scale, 3.0 * 2.0 * found.standard_error(len(window))
+        )
         if difference > tolerance and count - state.since < 5 * need:
             state.learn_from += 2 * CELL
             return
@@ -200,26 +213,29 @@ class LevelCore:
         change = self._measure(reference, since, slow=False)
         sign = 1.0 if upwards else -1.0
         shift = sign * (change.after - reference.level)
-        tail = sign * (interquartile_mean(self.recent(TAIL)) - reference.level)
+        tail = sign * (reference.location(self.recent(TAIL)) - reference.level)
         real = shift > self._abrupt * reference.scale and shift > settings.drift_z * change.standard_error
         if not real or tail < 0.5 * shift:
             return None
         if run < settings.min_run_samples:
             return self._suspect(change)
-        return self._confirm(self._with_onset(change, since))
+        refined = self._with_onset(change, since)
+        if self.history.count - refined.start < settings.min_run_samples:
+            return self._suspect(refined)
+        return self._confirm(refined)
 
     def _slow_change(self) -> LevelChange | None:
         state, settings = self._state, self._settings
         anchor, window = state.anchor, settings.slow_window_samples
         if anchor is None or self.history.count - state.learn_from < 2 * window:
             return None
-        after = interquartile_mean(self.recent(window))
+        after = anchor.location(self.recent(window))
         shift = after - anchor.level
         error = anchor.standard_error(window)
         if abs(shift) <= max(settings.slow_effect_rel * anchor.scale, settings.drift_z * error):
             return None
-        tail = interquartile_mean(self.recent(RAMP_BLOCK)) - anchor.level
-        if tail * shift < 0.5 * shift * shift:
+        halves = self.recent(window)[: window // 2], self.recent(RAMP_BLOCK)
+        if any((anchor.location(part) - anchor.level) * shift < 0.5 * shift * shift for part in halves):
             return None
         change = self._measure(anchor, self.history.count - window, slow=True)
         return self._confirm(msgspec.structs.replace(change, since=self._ramp_onset(anchor, shift)))
@@ -227,7 +243,7 @@ class LevelCore:
     def _measure(self, before: Reference, since: int, *, slow: bool) -> LevelChange:
         count = self.history.count
         values = self.history.values(since, count)
-        after = interquartile_mean(values)
+        after = before.location(values)
         error = before.standard_error(len(values))
         z = (after - before.level) / error if error > 0 else float(np.sign(after - before.level)) * 1e3
         return LevelChange(
@@ -239,6 +255,7 @@ class LevelCore:
             before=before,
             after=after,
             standard_error=error,
+            spread=max(error, robust_sd(values) * (before.inflation / len(values)) ** 0.5),
             confidence=normal_confidence(z, max(self._state.cells, 1)),
             samples_used=len(values) + before.samples,
         )

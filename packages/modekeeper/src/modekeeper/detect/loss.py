@@ -1,14 +1,13 @@
 """Drift of the loss: only a sustained rise above its recent level, or a loss that is no number, is a signal.
 
-A loss falls by nature, so its level is never held against it; the comparison is between the newest run and the window
-just before it, by interquartile means in standard errors of block means (the same noise model as ``level.py``;
-W. A. Shewhart's rule of comparing with the process's own short-term variation, Economic Control of Quality, 1931).
+A loss falls by nature, so its level is never held against it; the comparison is between the newest run and the
+window just before it, by interquartile means in standard errors of block means (the same noise model as
+``level.py``; W. A. Shewhart's rule of comparing with the process's own short-term variation, Economic Control
+of Quality, 1931).
 """
 
 import math
 from typing import Any
-
-import msgspec
 
 from modekeeper.detect.base import (
     BEFORE_FIRST,
@@ -22,7 +21,13 @@ from modekeeper.detect.base import (
 )
 from modekeeper.detect.history import History, Position
 from modekeeper.detect.reference import CELL, Reference, learn_reference
-from modekeeper.detect.robust import clamp, interquartile_mean, normal_confidence, relative
+from modekeeper.detect.robust import (
+    clamp,
+    interquartile_mean,
+    normal_confidence,
+    relative,
+    split_position,
+)
 from modekeeper.detect.settings import DetectorSettings
 from modekeeper.model.block import SampleBlock
 from modekeeper.model.signal import Direction, Phase, Signal, SignalKind
@@ -31,10 +36,12 @@ __all__ = ["LossDetector"]
 
 METRIC = "loss"
 INTERVAL_90 = 1.645
+LOOK_EVERY = 2 * CELL
+"""Losses between two looks."""
 
 
 class LossDetector:
-    """Sustained rise or divergence of the loss. ``baseline`` and ``healthy_level`` are the level before the rise."""
+    """Sustained rise or divergence of the loss; ``baseline`` and ``healthy_level`` are the level before."""
 
     def __init__(self, settings: DetectorSettings) -> None:
         self._settings = settings
@@ -96,7 +103,7 @@ class LossDetector:
         self._history.append(clamp(value), position)
         if self._active is not None:
             return self._look_for_recovery(self._active, position)
-        return [] if self._history.count % CELL else self._look_for_rise(position)
+        return [] if self._history.count % LOOK_EVERY else self._look_for_rise(position)
 
     def _is_diverged(self) -> bool:
         return self._active is not None and self._active.cause == "non_finite_loss"
@@ -125,21 +132,37 @@ class LossDetector:
         if count < settings.warmup_samples + window + run:
             return []
         reference = learn_reference(self._history.values(count - run - window, count - run))
-        after = interquartile_mean(self._history.values(count - run, count))
-        tail = interquartile_mean(self._history.values(count - 2 * CELL, count))
+        after = reference.location(self._history.values(count - run, count))
+        tail = reference.location(self._history.values(count - 2 * CELL, count))
         rise, error = after - reference.level, reference.standard_error(run)
         floor = max(settings.loss_effect_rel * reference.scale, settings.drift_z * error)
         if rise <= floor or tail - reference.level < 0.5 * rise:
             return []
+        return self._confirm_rise(reference, position)
+
+    def _confirm_rise(self, before: Reference, at: Position) -> list[Signal]:
+        """The rise from its onset on, where a least-squares step fits window and run best."""
+        count = self._history.count
+        settings = self._settings
+        start = count - settings.loss_run_samples - settings.loss_window_samples
+        values = self._history.values(start, count)
+        run = len(values) - split_position(values, before.samples - 2 * CELL, len(values) - 2 * CELL)
+        if run < settings.loss_run_samples // 2:
+            return []
         self._findings += 1
-        self._active = self._rise(reference, after, error, position)
+        self._active = self._rise(before, run, at)
         return [self._active]
 
-    def _rise(self, before: Reference, after: float, error: float, at: Position) -> Signal:
-        run = self._settings.loss_run_samples
-        since = self._history.position(self._history.count - run)
+    def _rise(self, before: Reference, run: int, at: Position) -> Signal:
+        count = self._history.count
+        since = self._history.position(count - run)
+        after = before.location(self._history.values(count - run, count))
+        error = before.standard_error(run)
         effect = relative(after, before.level)
-        text = f"the loss rose from {before.level:.4g} to {after:.4g} ({percent(effect)}) over the last {run} samples"
+        text = (
+            f"the loss rose from {before.level:.4g} to {after:.4g} ({percent(effect)} more)"
+            f" and has stayed there for {run} samples, since sample {since.index}"
+        )
         z = (after - before.level) / error if error > 0 else math.inf
         return Signal(
             id=f"drift-{METRIC}-{self._findings}",
@@ -188,8 +211,8 @@ class LossDetector:
             "findings": self._findings,
             "bad": self._bad,
             "good": self._good,
-            "first_bad": list(self._first_bad),
-            "last": list(self._last),
+            "first_bad": self._first_bad.to_json(),
+            "last": self._last.to_json(),
         }
 
     def restore(self, snapshot: dict[str, Any]) -> None:

@@ -5,7 +5,7 @@ import math
 import msgspec
 import numpy as np
 
-from modekeeper.detect.robust import interquartile_mean, robust_sd
+from modekeeper.detect.robust import huber_location, interquartile_mean, robust_sd
 from modekeeper.model.block import FloatColumn
 
 __all__ = ["CELL", "Reference", "cell_mean", "learn_reference"]
@@ -27,7 +27,7 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True):
     """A level with its noise, in the unit of the series."""
 
     level: float
-    """Interquartile mean."""
+    """Huber's location."""
     clip: float
     """Residuals are cut at ``±clip`` (Huber's influence function)."""
     cell_sd: float
@@ -40,6 +40,10 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True):
     def scale(self) -> float:
         """Magnitude that relative effects refer to."""
         return abs(self.level)
+
+    def location(self, values: FloatColumn) -> float:
+        """Level of other values of the series, cut the same way."""
+        return huber_location(values, self.clip)
 
     def standard_error(self, samples: int) -> float:
         """Standard error of the difference between the mean of ``samples`` new values and this level."""
@@ -56,8 +60,9 @@ def cell_mean(values: FloatColumn, reference: Reference) -> float:
 
 def learn_reference(values: FloatColumn) -> Reference:
     """The level and noise of ``values`` (``float64[n]``, finite, ``n ≥ 50``), oldest first."""
-    level = interquartile_mean(values)
-    clip = max(CLIP_SD * robust_sd(values), MIN_CLIP_REL * abs(level))
+    middle = interquartile_mean(values)
+    clip = max(CLIP_SD * robust_sd(values), MIN_CLIP_REL * abs(middle))
+    level = huber_location(values, clip)
     residuals = np.clip(values - level, -clip, clip)
     cell_sd = _block_sd(residuals, CELL)
     cell_sd = max(cell_sd, MIN_NOISE_REL * abs(level))

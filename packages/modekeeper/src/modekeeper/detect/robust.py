@@ -3,10 +3,22 @@
 import math
 
 import numpy as np
+from numpy.typing import NDArray
 
 from modekeeper.model.block import FloatColumn
 
-__all__ = ["LARGEST", "clamp", "interquartile_mean", "normal_confidence", "relative", "robust_sd", "split_position"]
+__all__ = [
+    "LARGEST",
+    "clamp",
+    "huber_location",
+    "interquartile_mean",
+    "normal_confidence",
+    "quantile",
+    "relative",
+    "robust_sd",
+    "run_start",
+    "split_position",
+]
 
 LARGEST = 1e120
 """Magnitude above which values are cut, so that sums of squares stay finite."""
@@ -21,13 +33,32 @@ def interquartile_mean(values: FloatColumn) -> float:
     """Mean of the middle half (the 25 % trimmed mean): steadier than the median on quantised timers."""
     ordered = np.sort(values)
     cut = len(ordered) // 4
-    return float(ordered[cut : len(ordered) - cut].mean())
+    middle = ordered[cut : len(ordered) - cut]
+    return float(np.add.reduce(middle)) / len(middle)
+
+
+def huber_location(values: FloatColumn, clip: float) -> float:
+    """One step of Huber's location estimate from the interquartile mean, with residuals cut at ``±clip``.
+
+    Unlike a trimmed mean it has no bias on timers that know only two or three values.
+    """
+    middle = interquartile_mean(values)
+    residuals = np.minimum(np.maximum(values - middle, -clip), clip)
+    return middle + float(np.add.reduce(residuals)) / len(values)
 
 
 def robust_sd(values: FloatColumn) -> float:
     """Standard deviation by the interquartile range (0.7413 times it, exact for a normal distribution)."""
-    low, high = np.percentile(values, (25, 75))
-    return float(0.7413 * (high - low))
+    ordered = np.sort(values)
+    return 0.7413 * (quantile(ordered, 0.75) - quantile(ordered, 0.25))
+
+
+def quantile(ordered: FloatColumn, share: float) -> float:
+    """Quantile of sorted values by linear interpolation; on short windows far faster than numpy's general one."""
+    place = (len(ordered) - 1) * share
+    below = int(place)
+    low, high = float(ordered[below]), float(ordered[min(below + 1, len(ordered) - 1)])
+    return low + (place - below) * (high - low)
 
 
 def relative(value: float, base: float) -> float | None:
@@ -44,6 +75,12 @@ def normal_confidence(z: float, looks: int) -> float:
     Two-sided normal tail times the number of looks (Bonferroni).
     """
     return max(0.0, 1.0 - looks * math.erfc(abs(z) / math.sqrt(2.0)))
+
+
+def run_start(flags: NDArray[np.bool_]) -> int:
+    """Where the run at the end of ``flags`` began: the start that leaves most true over false up to the end."""
+    surplus = np.cumsum(np.where(flags, 1, -1)[::-1])[::-1]
+    return int(np.argmax(surplus))
 
 
 def split_position(values: FloatColumn, earliest: int, latest: int) -> int:

@@ -19,7 +19,7 @@ class DetectorSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The newest samples never count into the level they are compared with."""
     slow_window_samples: int = 100
     """A slow ramp is sought between the first and the last window of this size."""
-    min_run_samples: int = 30
+    min_run_samples: int = 40
     """A change is confirmed after at least this many samples at the new level."""
     abrupt_effect_rel: float = 0.02
     """Smallest relative change of an abrupt kind: steady jobs show steps of 1.6 % when their schedule moves."""
@@ -27,7 +27,7 @@ class DetectorSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Smallest relative change of a slow kind: steady jobs wander by up to 2.5 %."""
     loss_effect_rel: float = 0.05
     """Smallest relative rise of the loss above its recent level."""
-    drift_z: float = 5.0
+    drift_z: float = 4.0
     """Standard errors a change must be away from none."""
     clear_samples: int = 30
     """Samples near the healthy level after which a finding is cleared."""
@@ -44,10 +44,10 @@ class DetectorSettings(msgspec.Struct, frozen=True, kw_only=True):
     loss_window_samples: int = 100
     """The recent level of the loss: so many samples before the newest ``loss_run_samples``."""
     loss_run_samples: int = 50
-    """Samples the loss must stay up before the rise is confirmed."""
+    """The newest losses, compared with that level; half of them must lie after the onset of a rise."""
     non_finite_losses: int = 3
-    """Losses in a row that are not finite numbers before the loss counts as diverged: mixed-precision training skips
-    single steps."""
+    """Losses in a row that are no finite numbers before the loss counts as diverged: mixed-precision training
+    skips single steps."""
 
     # Bursts.
     burst_window_samples: int = 200
@@ -62,7 +62,7 @@ class DetectorSettings(msgspec.Struct, frozen=True, kw_only=True):
     """… and this many times the 98th percentile: a heavy tail is the job's nature."""
     longest_burst_samples: int = 10
     """A longer run of spikes is a new level, which is the drift detector's business."""
-    period_tolerance_rel: float = 0.02
+    period_tolerance_rel: float = 0.005
     """Spacing of pauses counts as regular within this share of it, and at least one sample."""
 
     # Stragglers.

@@ -44,11 +44,13 @@ class StarvationDetector:
             if not (math.isfinite(wait) and math.isfinite(time) and time > 0) or is_pause(block.phase[row]):
                 continue
             self._history.append(min(max(wait / time, 0.0), 1.0), position_at(block, row))
-            text = f"the median step waits {{level:.0%}} of its time for input, over {self._window} samples"
-            signals.extend(self._trigger.judge(self._history, text))
+            signals.extend(self._trigger.judge(self._history, self._explain))
         if len(block):
             self._last = position_at(block, len(block) - 1)
         return signals
+
+    def _explain(self, level: float) -> str:
+        return f"the median step waits {level:.0%} of its time for input, over {self._window} samples"
 
     def conclude(self) -> list[Signal]:
         """Undecided without enough samples that name both times."""
@@ -65,7 +67,7 @@ class StarvationDetector:
         return {
             "history": self._history.snapshot(),
             "trigger": self._trigger.snapshot(),
-            "last": list(self._last),
+            "last": self._last.to_json(),
         }
 
     def restore(self, snapshot: dict[str, Any]) -> None:

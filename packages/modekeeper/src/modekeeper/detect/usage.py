@@ -4,16 +4,20 @@ A Schmitt trigger (O. H. Schmitt, A thermionic trigger, 1938) on the median of a
 another to clear.
 """
 
+from collections.abc import Callable
 from typing import Any
 
-import msgspec
 import numpy as np
 
 from modekeeper.detect.base import cleared, signal_from_json, signal_to_json
 from modekeeper.detect.history import History, Position
+from modekeeper.detect.robust import run_start
 from modekeeper.model.signal import Direction, Phase, Signal, SignalKind
 
 __all__ = ["UsageTrigger"]
+
+LOOK_EVERY = 5
+"""Samples between two looks."""
 
 
 class UsageTrigger:
@@ -35,26 +39,31 @@ class UsageTrigger:
         self._active: Signal | None = None
         self._findings = 0
 
-    def judge(self, history: History, explain: str) -> list[Signal]:
-        """Look at the newest window of ``history``; ``explain`` is a sentence with ``{level}`` in it."""
+    def judge(self, history: History, explain: Callable[[float], str]) -> list[Signal]:
+        """Look at the newest window of ``history``; ``explain`` makes a sentence of the median."""
         count = history.count
+        if count % LOOK_EVERY:
+            return []
         values = history.values(count - self._window, count)
         if len(values) < self._window:
             return []
         level = float(np.median(values))
         at = history.position(count - 1)
-        beyond = self._sign * values > self._sign * self._leave
         if self._active is None and self._sign * level >= self._sign * self._enter:
             self._findings += 1
-            start = history.position(count - self._window + int(np.argmax(beyond)))
-            self._active = self._signal(at, start, level, float(beyond.mean()), explain)
+            start = run_start(self._sign * values > self._sign * self._leave)
+            since = history.position(count - self._window + start)
+            beyond = self._sign * values >= self._sign * self._enter
+            self._active = self._signal(at, since, float(np.median(values[start:])), float(beyond.mean()), explain)
             return [self._active]
         if self._active is not None and self._sign * level < self._sign * self._leave:
             ended, self._active = self._active, None
-            return [cleared(ended, at, explain.format(level=level), level)]
+            return [cleared(ended, at, explain(level), level)]
         return []
 
-    def _signal(self, at: Position, since: Position, level: float, share: float, explain: str) -> Signal:
+    def _signal(
+        self, at: Position, since: Position, level: float, share: float, explain: Callable[[float], str]
+    ) -> Signal:
         return Signal(
             id=f"{self._kind.value}-{self._metric}-{self._findings}",
             kind=self._kind,
@@ -70,7 +79,7 @@ class UsageTrigger:
             level=level,
             confidence=share,
             samples_used=self._window,
-            explanation=explain.format(level=level),
+            explanation=explain(level),
         )
 
     def snapshot(self) -> dict[str, Any]:

@@ -4,18 +4,17 @@ from typing import Any
 
 import msgspec
 
-from modekeeper.artifacts.contracts.parts import Finding, Findings, ModeSpan
+from modekeeper.artifacts.contracts.parts import Findings, ModeSpan
+from modekeeper.loop.findings import FindingsRegister
 from modekeeper.loop.series import SeriesRecorder
 from modekeeper.model.block import SampleBlock
-from modekeeper.model.decision import Proposal
 from modekeeper.model.mode import Mode
-from modekeeper.model.signal import Phase, Signal
 from modekeeper.model.trace import DecisionStatus, TraceEvent
 
 __all__ = ["RunRecorder", "Totals"]
 
 _KEPT = 300
-"""So many ended findings and stays are kept; older ones are counted."""
+"""So many stays are kept; older ones are counted."""
 
 
 class Totals(msgspec.Struct, kw_only=True):
@@ -27,17 +26,11 @@ class Totals(msgspec.Struct, kw_only=True):
     """Ticks whose decisions carried an action."""
     planned: int = 0
     blocked: int = 0
-    confirmed_by_kind: dict[str, int] = {}
-    suspected: int = 0
 
 
 class _State(msgspec.Struct, kw_only=True):
-    """All a recorder remembers, but for the series. Plain values."""
+    """Stays and counts. Plain values."""
 
-    standing: dict[str, Finding] = {}
-    ended: list[Finding] = []
-    ended_left_out: int = 0
-    undecided: dict[str, Signal] = {}
     spans: list[ModeSpan] = []
     spans_left_out: int = 0
     totals: Totals = msgspec.field(default_factory=Totals)
@@ -48,6 +41,7 @@ class RunRecorder:
 
     def __init__(self, points: int = 600) -> None:
         self._series = SeriesRecorder(points)
+        self._findings = FindingsRegister()
         self._state = _State()
 
     def add_block(self, block: SampleBlock) -> None:
@@ -57,12 +51,12 @@ class RunRecorder:
     def add_event(self, event: TraceEvent) -> None:
         """Take in one line of the decision trace."""
         for signal in event.signals:
-            self._take(signal)
+            self._findings.add(signal)
         self._stay(event)
         totals = self._state.totals
         totals.ticks += 1
         totals.transitions += event.transition.changed
-        totals.proposed += any(_acts(decision.proposal) for decision in event.decisions)
+        totals.proposed += any(decision.proposal.actions for decision in event.decisions)
         totals.planned += any(decision.status is DecisionStatus.PLANNED for decision in event.decisions)
         totals.blocked += any(decision.status is DecisionStatus.BLOCKED for decision in event.decisions)
 
@@ -88,27 +82,22 @@ class RunRecorder:
 
     def findings(self) -> Findings:
         """What the detectors found."""
-        state = self._state
-        return Findings(
-            standing=tuple(state.standing[key] for key in sorted(state.standing)),
-            ended=tuple(state.ended),
-            confirmed_total=sum(state.totals.confirmed_by_kind.values()),
-            suspected_total=state.totals.suspected,
-            confirmed_by_kind=dict(sorted(state.totals.confirmed_by_kind.items())),
-            undecided=tuple(state.undecided[key] for key in sorted(state.undecided)),
-            left_out=state.ended_left_out,
-        )
+        return self._findings.findings()
 
     def next_part(self, points: int) -> "RunRecorder":
-        """A new recorder for the next part of the same run: it starts with what still stands."""
+        """A recorder for the next part of the same run: it starts with what still stands."""
         part = RunRecorder(points)
-        part._state.standing = dict(self._state.standing)
+        part._findings = self._findings.next_part()
         part._state.spans = self._state.spans[-1:]
         return part
 
     def snapshot(self) -> Any:
         """Everything remembered, as plain JSON values."""
-        return {"series": self._series.snapshot(), "state": msgspec.to_builtins(self._state)}
+        return {
+            "series": self._series.snapshot(),
+            "findings": self._findings.snapshot(),
+            "state": msgspec.to_builtins(self._state),
+        }
 
     def restore(self, snapshot: Any) -> None:
         """Go on from a ``snapshot``.
@@ -118,32 +107,8 @@ class RunRecorder:
             KeyError: a part of it is missing.
         """
         self._series.restore(snapshot["series"])
+        self._findings.restore(snapshot["findings"])
         self._state = msgspec.convert(snapshot["state"], _State)
-
-    def _take(self, signal: Signal) -> None:
-        state = self._state
-        if signal.phase is Phase.CONFIRMED:
-            kinds = state.totals.confirmed_by_kind
-            kinds[signal.kind] = kinds.get(signal.kind, 0) + 1
-            state.standing[signal.id] = Finding(signal=signal)
-            state.undecided.pop(_about(signal), None)
-        elif signal.phase is Phase.CLEARED:
-            finding = state.standing.pop(signal.id, None)
-            if finding is not None:
-                self._end(finding, signal)
-        elif signal.phase is Phase.SUSPECTED:
-            state.totals.suspected += 1
-        else:
-            state.undecided[_about(signal)] = signal
-
-    def _end(self, finding: Finding, cleared: Signal) -> None:
-        ended = msgspec.structs.replace(
-            finding, ended_index=cleared.at_index, ended_step=cleared.at_step, ended_ts_ms=cleared.at_ts_ms
-        )
-        self._state.ended.append(ended)
-        if len(self._state.ended) > _KEPT:
-            del self._state.ended[0]
-            self._state.ended_left_out += 1
 
     def _stay(self, event: TraceEvent) -> None:
         spans = self._state.spans
@@ -165,14 +130,6 @@ class RunRecorder:
         if len(spans) > _KEPT:
             del spans[0]
             self._state.spans_left_out += 1
-
-
-def _acts(proposal: Proposal) -> bool:
-    return bool(proposal.actions)
-
-
-def _about(signal: Signal) -> str:
-    return f"{signal.kind}:{signal.metric}"
 
 
 def _entered(event: TraceEvent) -> ModeSpan:

@@ -72,6 +72,11 @@ class SeriesRecorder:
             if run.samples == state.run_length:
                 self._close(run)
 
+    @property
+    def sample_count(self) -> int:
+        """Samples taken in so far."""
+        return self._state.count
+
     def telemetry(self) -> Telemetry:
         """The series so far."""
         state = self._state

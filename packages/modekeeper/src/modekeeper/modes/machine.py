@@ -30,8 +30,8 @@ class ModeState(msgspec.Struct, frozen=True, kw_only=True):
     entered_by: str = "start"
     standing: tuple[Signal, ...] = ()
     """Confirmed findings that have not been cleared, sorted by id."""
-    crowd: tuple[int, ...] = ()
-    """Sample numbers of the last unexplained bursts."""
+    crowd: tuple[Signal, ...] = ()
+    """The last unexplained bursts, the newest last."""
     straggler_since: int | None = None
     drift_since: int | None = None
     no_straggler_since: int = 0
@@ -69,7 +69,7 @@ def _taken_in(state: ModeState, said: Sequence[Signal], at: Instant) -> ModeStat
     for signal in said:
         if signal.kind is SignalKind.BURST:
             if signal.phase is Phase.CONFIRMED and signal.cause not in _EXPLAINED_BURSTS:
-                crowd.append(signal.at_index)
+                crowd.append(signal)
         elif signal.phase is Phase.CONFIRMED:
             standing[signal.id] = signal
         elif signal.phase is Phase.CLEARED:
@@ -80,11 +80,11 @@ def _taken_in(state: ModeState, said: Sequence[Signal], at: Instant) -> ModeStat
     straggler_ended = state.straggler_since is not None and straggler_since is None
     no_straggler_since = at.index if straggler_ended else state.no_straggler_since
     trouble = straggler_since is not None or drift_since is not None
-    newest_burst = crowd[-1] if len(crowd) > len(state.crowd) else None
+    newest_burst = crowd[-1].at_index if len(crowd) > len(state.crowd) else None
     return msgspec.structs.replace(
         state,
         standing=signals,
-        crowd=tuple(index for index in crowd[-BURSTS_IN_A_CROWD:] if index > at.index - CROWD_WINDOW_SAMPLES),
+        crowd=tuple(s for s in crowd[-BURSTS_IN_A_CROWD:] if s.at_index > at.index - CROWD_WINDOW_SAMPLES),
         straggler_since=straggler_since,
         drift_since=drift_since,
         no_straggler_since=no_straggler_since,
@@ -128,7 +128,7 @@ def _holds_since(guard: Guard, state: ModeState) -> int | None:
                 return None
             return max(state.no_straggler_since, state.drift_since)
         case Guard.BURSTS_CROWD:
-            return state.crowd[-1] if len(state.crowd) >= BURSTS_IN_A_CROWD else None
+            return state.crowd[-1].at_index if len(state.crowd) >= BURSTS_IN_A_CROWD else None
         case Guard.CALM:
             return state.calm_since
 

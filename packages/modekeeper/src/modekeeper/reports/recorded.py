@@ -11,17 +11,18 @@ from typing import IO, TypeAlias, TypeVar
 import msgspec
 
 from modekeeper.artifacts.contracts.parts import Answer, Findings, ModeSpan, Telemetry
-from modekeeper.artifacts.contracts.reports import ClosedLoopReport, EvalReport, ObserveReport
+from modekeeper.artifacts.contracts.reports import ClosedLoopReport, EvalReport, ObserveReport, WatchReport
 from modekeeper.model.decision import Action
 from modekeeper.model.errors import BadInputError
 from modekeeper.model.trace import TraceEvent
 
 __all__ = ["Recorded", "RecordedFile", "load_recorded"]
 
-RunReport: TypeAlias = ClosedLoopReport | EvalReport | ObserveReport
+RunReport: TypeAlias = ClosedLoopReport | EvalReport | ObserveReport | WatchReport
 _Document = TypeVar("_Document", bound=RunReport)
 
 _CLOSED_LOOP = "closed_loop_latest.json"
+_WATCH = "watch_latest.json"
 _OBSERVE = "observe_latest.json"
 _EVAL = "eval_latest.json"
 _TRACE = "decision_trace_latest.jsonl"
@@ -50,7 +51,8 @@ class Recorded:
     Attributes:
         report: the report of the run.
         report_file: where it was read.
-        trace_file: the decision trace; ``None`` for ``observe`` and ``eval``, which decide nothing.
+        trace_file: the decision trace; ``None`` for ``observe`` and ``eval``, which decide nothing, and for
+            a session of ``watch``, whose iterations have one each.
         turns: events of the trace at which the mode or a decision became another one, without their signals.
         turns_left_out: how many such events are not in ``turns``: the first half and the newest are kept.
         trace_events: events in the trace.
@@ -96,29 +98,38 @@ def load_recorded(folder: Path) -> Recorded:
     """Read the report in ``folder``, or in its ``plan``, ``observe``, ``eval`` or last ``iter_…`` folder.
 
     The report of a closed loop comes first: it has the decisions. Its decision trace must lie beside it and be
-    the one the report names.
+    the one the report names. A session of ``watch`` comes before its iterations: it has the whole time.
 
     Raises:
         BadInputError: no report is there, or a file cannot be read, is too large, is not what its name says, or
             the trace belongs to another run.
     """
     for place in _places(folder):
-        if not _present(place):
-            continue
-        if place.name == _CLOSED_LOOP:
-            return _with_trace(place)
-        if place.name == _OBSERVE:
-            return Recorded(*_document(place, ObserveReport))
-        return Recorded(*_document(place, EvalReport))
+        if _present(place):
+            try:
+                return _read(place)
+            except OSError as error:
+                raise _unreadable(place, error) from error
     raise BadInputError(
-        f"no report in {str(folder)!r}: neither {_CLOSED_LOOP}, {_OBSERVE} nor {_EVAL} is there. "
+        f"no report in {str(folder)!r}: neither {_CLOSED_LOOP}, {_WATCH}, {_OBSERVE} nor {_EVAL} is there. "
         "Give the --out folder of mk plan, mk watch, mk observe, mk eval or mk quickstart."
     )
+
+
+def _read(place: Path) -> Recorded:
+    if place.name == _CLOSED_LOOP:
+        return _with_trace(place)
+    if place.name == _WATCH:
+        return Recorded(*_document(place, WatchReport))
+    if place.name == _OBSERVE:
+        return Recorded(*_document(place, ObserveReport))
+    return Recorded(*_document(place, EvalReport))
 
 
 def _places(folder: Path) -> Iterator[Path]:
     yield folder / _CLOSED_LOOP
     yield folder / "plan" / _CLOSED_LOOP
+    yield folder / _WATCH
     last = _last_iteration(folder)
     if last is not None:
         yield last / _CLOSED_LOOP
@@ -153,7 +164,8 @@ def _document(path: Path, kind: type[_Document]) -> tuple[_Document, RecordedFil
         report = msgspec.json.decode(data, type=kind)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise BadInputError(
-            f"{str(path)!r} is not a report of this version: {_reason(error)}. Run the command that wrote it again."
+            f"{str(path)!r} is not a report of this version: {_reason(error)}. "
+            "Run the command that wrote it again."
         ) from error
     return report, RecordedFile(path, hashlib.sha256(data).hexdigest())
 
@@ -168,8 +180,8 @@ def _with_trace(path: Path) -> Recorded:
     named = report.audit_trace.sha256.removeprefix("sha256:")
     if turns.digest.hexdigest() != named.lower():
         raise BadInputError(
-            f"{str(trace_path)!r} is not the decision trace {str(path)!r} was made from: its digest is another one. "
-            "Run mk plan again with this --out folder."
+            f"{str(trace_path)!r} is not the decision trace {str(path)!r} was made from: "
+            "its digest is another one. Run mk plan again with this --out folder."
         )
     kept, left_out = turns.kept()
     return Recorded(
@@ -216,7 +228,9 @@ class _Turns:
 def _state(event: TraceEvent) -> object:
     return (
         event.mode,
-        tuple((d.proposal.chord_id, d.status, d.block_reasons, _changes(d.proposal.actions)) for d in event.decisions),
+        tuple(
+            (d.proposal.chord_id, d.status, d.block_reasons, _changes(d.proposal.actions)) for d in event.decisions
+        ),
     )
 
 
@@ -253,10 +267,12 @@ def _opened(path: Path) -> IO[bytes]:
             raise BadInputError(f"cannot read {str(path)!r}: it is not a plain file. Give the folder of a run.")
         return path.open("rb")
     except OSError as error:
-        why = (error.strerror or type(error).__name__).lower()
-        raise BadInputError(
-            f"cannot read {str(path)!r}: {why}. Give the --out folder of a run, with all its files."
-        ) from error
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: OSError) -> BadInputError:
+    why = (error.strerror or type(error).__name__).lower()
+    return BadInputError(f"cannot read {str(path)!r}: {why}. Give the --out folder of a run, with all its files.")
 
 
 def _too_large(path: Path, what: str, limit_bytes: int) -> BadInputError:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from enum import StrEnum
+from itertools import pairwise
 
 from modekeeper.artifacts.contracts.parts import SeriesPoint
 from modekeeper.artifacts.times import from_ms
@@ -61,5 +62,5 @@ class Ruler:
 def _rises(values: Sequence[int]) -> bool:
     if max(map(abs, values)) > _EXACT:
         return False
-    pairs = zip(values, values[1:], strict=False)
+    pairs = pairwise(values)
     return all(left <= right for left, right in pairs) and (len(values) == 1 or values[-1] > values[0])

@@ -13,6 +13,8 @@ _MOST_POINTS = 2400
 _MOST_SPIKES = 80
 _LARGEST = 1e15
 _LOG_FROM_RATIO = 60.0
+_REACH = 0.6
+"""A spike is shown in full when it adds no more than this share to the height of the curve."""
 _METRICS = ("step_time_ms", "throughput", "loss")
 _NAMES = {"step_time_ms": "step time", "throughput": "throughput, units a second", "loss": "loss"}
 _TIME_UNITS = ((1000.0, 1.0, "ms"), (120_000.0, 1000.0, "s"), (7_200_000.0, 60_000.0, "min"))
@@ -37,9 +39,8 @@ class SeriesView:
         bottom, top: limits of the y axis; a few wild values do not widen them.
         log: whether the y axis is logarithmic.
         spikes: where values lie beyond the limits.
-        spike_note: how many, and how far.
         banded: whether any point stands for more than one value.
-        notes: what is missing, with how to make it known.
+        notes: what lies beyond the limits, and what is missing, with how to make it known.
     """
 
     label: str
@@ -51,7 +52,6 @@ class SeriesView:
     top: float
     log: bool
     spikes: tuple[Spike, ...]
-    spike_note: str
     banded: bool
     notes: tuple[str, ...]
 
@@ -83,7 +83,7 @@ def series_view(points: Sequence[SeriesPoint], ruler: Ruler, levels_ms: Sequence
     marks = [_bounded(mark) for mark in levels_ms] if metric == "step_time_ms" else []
     bottom, top, log = _limits(known, marks)
     divisor, unit = _unit(metric, top)
-    spikes, spike_note = _spikes(known, ruler, bottom, top, metric)
+    spikes, spike_notes = _spikes(known, ruler, bottom, top, metric)
     return SeriesView(
         label=f"{_NAMES[metric]}{f' ({unit})' if unit else ''}",
         x=tuple(v.x for v in values),
@@ -94,16 +94,15 @@ def series_view(points: Sequence[SeriesPoint], ruler: Ruler, levels_ms: Sequence
         top=top / divisor,
         log=log,
         spikes=spikes,
-        spike_note=spike_note,
         banded=any(v.low != v.high for v in known),
-        notes=notes,
+        notes=(*notes, *spike_notes),
     )
 
 
 def _nothing(notes: tuple[str, ...]) -> SeriesView:
     return SeriesView(
         label="", x=(), mean=(), low=(), high=(), bottom=0.0, top=1.0, log=False,
-        spikes=(), spike_note="", banded=False, notes=notes,
+        spikes=(), banded=False, notes=notes,
     )  # fmt: skip
 
 
@@ -164,8 +163,8 @@ def _limits(values: Sequence[_Value], marks: Sequence[float | None]) -> tuple[fl
     top = max(_quantile(highs, 0.97), _quantile(means, 0.99), *inside)
     bottom = min(_quantile(lows, 0.03), _quantile(means, 0.01), *inside)
     reach = top - bottom
-    top = highs[-1] if highs[-1] <= top + 1.5 * reach else top
-    bottom = lows[0] if lows[0] >= bottom - 1.5 * reach else bottom
+    top = max(value for value in (top, *highs) if value <= top + _REACH * reach)
+    bottom = min(value for value in (bottom, *lows) if value >= bottom - _REACH * reach)
     if bottom > 0 and top / bottom > _LOG_FROM_RATIO:
         return bottom / 1.2, top * 1.2, True
     room = 0.08 * (top - bottom) or 0.1 * abs(top) or 1.0
@@ -193,7 +192,7 @@ def _scaled(value: float | None, divisor: float) -> float | None:
 
 def _spikes(
     values: Sequence[_Value], ruler: Ruler, bottom: float, top: float, metric: str
-) -> tuple[tuple[Spike, ...], str]:
+) -> tuple[tuple[Spike, ...], list[str]]:
     over = [v for v in values if v.high is not None and v.high > top]
     under = [v for v in values if v.low is not None and v.low < bottom]
     spikes: dict[tuple[bool, int], Spike] = {}
@@ -204,8 +203,10 @@ def _spikes(
     notes = []
     if over:
         highest = max(v.high for v in over if v.high is not None)
-        notes.append(f"{count(len(over), 'spike')} above, up to {level(metric, highest)}")
+        notes.append(f"arrows at the top: spikes in {count(len(over), 'place')}, up to {level(metric, highest)}")
     if under:
         lowest = min(v.low for v in under if v.low is not None)
-        notes.append(f"{count(len(under), 'value')} below, down to {level(metric, lowest)}")
-    return tuple(spikes[key] for key in sorted(spikes)), "; ".join(notes)
+        notes.append(
+            f"arrows at the bottom: lower values in {count(len(under), 'place')}, down to {level(metric, lowest)}"
+        )
+    return tuple(spikes[key] for key in sorted(spikes)), notes

@@ -32,7 +32,7 @@ _WIRE_TYPES: dict[FieldKind, Any] = {
     FieldKind.COUNTER: Annotated[int, msgspec.Meta(ge=0, le=MAX_STEP)] | None,
     FieldKind.NUMBERS: tuple[_NotNegative, ...] | None,
     FieldKind.TEXTS: tuple[str, ...] | None,
-    FieldKind.TEXT: str | None,
+    FieldKind.TEXT: str | int | None,
     FieldKind.KNOBS: dict[str, float] | None,
 }
 
@@ -72,7 +72,7 @@ class LineDecoder:
         self._table = TableReader(expected=table)
         self._records = RecordReader(limits)
         self._typed = msgspec.json.Decoder(_WIRE)
-        self._names: dict[str, str | None] = {}
+        self._names: dict[str | int, str | None] = {}
         self._groups: dict[tuple[str, ...], tuple[str, ...]] = {}
         self._knob_names: set[str] = set()
 
@@ -139,7 +139,7 @@ class LineDecoder:
         )
         return Decoded(sample, None if rank is None else self._known_name(rank), ())
 
-    def _known_name(self, text: str) -> str | None:
+    def _known_name(self, text: str | int) -> str | None:
         """Names repeat from record to record: clean each once, and keep one copy."""
         if text in self._names:
             return self._names[text]

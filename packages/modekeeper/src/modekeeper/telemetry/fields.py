@@ -24,7 +24,7 @@ class Alias:
 
     name: str
     scale: float | None = None
-    """What to multiply by to get the unit of the field; for times, milliseconds in one unit, ``None``: by magnitude."""
+    """What to multiply by to get the unit of the field; for times, ``None`` tells the unit by magnitude."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,9 @@ FIELDS: tuple[Field, ...] = (
             Alias("@timestamp"),
         ),
     ),
-    Field("step", FieldKind.COUNTER, "", "Training step, from 0.", _names("step", "global_step", "iteration", "iter")),
+    Field(
+        "step", FieldKind.COUNTER, "", "Training step, from 0.", _names("step", "global_step", "iteration", "iter")
+    ),
     Field(
         "step_time_ms",
         FieldKind.NUMBER,

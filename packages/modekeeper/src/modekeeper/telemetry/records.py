@@ -75,21 +75,23 @@ class RecordReader:
         return Decoded(Sample(**fields), rank, tuple(reason for reason in RepairReason if reason in repaired))
 
     def _parse(self, target: Target, value: object, repaired: set[RepairReason]) -> object:
+        parsed: object
         match target.field.kind:
             case FieldKind.TIME:
-                return parse_ts_ms(value, target.scale)
+                parsed = parse_ts_ms(value, target.scale)
             case FieldKind.COUNTER:
-                return parse_step(value)
+                parsed = parse_step(value)
             case FieldKind.NUMBER:
-                return _scaled(target, parse_number(value), repaired)
+                parsed = _scaled(target, parse_number(value), repaired)
             case FieldKind.TEXT:
-                return parse_text(value, self._limits.max_text_chars)
+                parsed = parse_text(value, self._limits.max_text_chars)
             case FieldKind.NUMBERS:
-                return self._workers(value, repaired)
+                parsed = self._workers(value, repaired)
             case FieldKind.TEXTS:
-                return self._groups(value)
+                parsed = self._groups(value)
             case FieldKind.KNOBS:
-                return self._knobs(value, repaired)
+                parsed = self._knobs(value, repaired)
+        return parsed
 
     def _workers(self, value: object, repaired: set[RepairReason]) -> tuple[float, ...] | Bad:
         """All of it or nothing, for a missing rank would shift the others; a silent worker is ``NaN``."""
@@ -137,9 +139,7 @@ class RecordReader:
             self._take_knob(name, setting, knobs, repaired)
         return knobs or Bad.MISSING
 
-    def _take_knob(
-        self, name: str, value: object, knobs: dict[str, float], repaired: set[RepairReason]
-    ) -> None:
+    def _take_knob(self, name: str, value: object, knobs: dict[str, float], repaired: set[RepairReason]) -> None:
         setting = parse_number(value)
         if setting is Bad.MISSING:
             return

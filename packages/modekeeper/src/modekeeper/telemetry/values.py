@@ -88,6 +88,8 @@ def parse_ts_ms(value: object, unit_ms: float | None) -> int | Bad:
     """
     if type(value) is str:
         text = value.strip()
+        if text[4:5] == "-":
+            return _ts_of_iso(text)
         if _WHOLE.match(text):
             value = int(text)
         elif _NUMERIC.match(text):

@@ -209,6 +209,10 @@ class WatchReport(Report, frozen=True, kw_only=True):
     no_data_iterations: int
     mode: Mode
     chord: str
+    findings: Findings
+    mode_spans: tuple[ModeSpan, ...]
+    mode_spans_left_out: int
+    telemetry: Telemetry
     answer: Answer
     kept_iterations: tuple[str, ...]
     """Folders of the iterations still on disk, the oldest first."""

@@ -1,0 +1,135 @@
+"""``mk plan``, ``mk closed-loop run``."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+
+from modekeeper.artifacts.contracts.reports import ClosedLoopReport
+from modekeeper.artifacts.provenance import provenance
+from modekeeper.artifacts.store import FolderStore
+from modekeeper.cli.clocks import clock_from
+from modekeeper.cli.console import Progress, print_answer, print_json, say
+from modekeeper.cli.deciding import apply_request, refuse_apply, settings_from
+from modekeeper.cli.options import (
+    DecisionChoice,
+    TelemetryChoice,
+    cost_options,
+    decision_options,
+    examples,
+    json_option,
+    out_option,
+    target_options,
+    telemetry_options,
+)
+from modekeeper.cli.sources import opened
+from modekeeper.cli.stopping import stop_on_signals
+from modekeeper.ports.clock import Clock
+from modekeeper.reports.decision_facts import NO_APPLY, ApplyRequest
+from modekeeper.reports.closed_loop_run import ClosedLoopJob, run_closed_loop
+from modekeeper.value.opportunity import CostModel
+
+__all__ = ["decide_into", "plan", "run"]
+
+
+@click.command(
+    epilog=examples(
+        "mk plan --observe-path run.jsonl --knob dataloader_prefetch_factor=2",
+        "mk plan --scenario drift --out report/plan",
+    )
+)
+@telemetry_options("observe-")
+@decision_options
+@target_options
+@cost_options
+@out_option("report/plan")
+@json_option
+def plan(**given: Any) -> int:
+    """Decide, and write the plan. Changes nothing.
+
+    Reads telemetry, says which mode the job is in and why, and writes k8s_plan.json with the change that would help,
+    k8s_plan.kubectl.sh to review and run by hand, and the decision trace that led there.
+    """
+    return _run(apply=False, **given)
+
+
+@click.command(
+    epilog=examples(
+        "mk closed-loop run --observe-path run.jsonl --dry-run",
+        "mk closed-loop run --scenario straggler --policy scalar",
+    )
+)
+@telemetry_options("observe-")
+@decision_options
+@target_options
+@cost_options
+@click.option("--dry-run/--apply", "dry_run", default=True, help="Plan only (the default), or apply the plan.")
+@click.option("--license-path", metavar="FILE", help="Licence for --apply; read by the licensed package.")
+@out_option("report/closed-loop-run")
+@json_option
+def run(dry_run: bool, license_path: str | None, **given: Any) -> int:
+    """One pass of the loop: observe, decide, plan; with --apply and the licensed package, apply.
+
+    Without the licensed package --apply is refused: the plan is still written, with the reason, and the exit code is 2.
+    """
+    del license_path  # the door in the licensed package reads it; here there is nothing it could open
+    return _run(apply=not dry_run, **given)
+
+
+def _run(*, apply: bool, out: str, as_json: bool, **given: Any) -> int:
+    request = apply_request(requested=apply)
+    report = decide_into(Path(out), clock=clock_from(os.environ), apply=request, **given)
+    if as_json:
+        print_json(report)
+    else:
+        print_answer(report.answer)
+        say(summary_line(report))
+    if apply:
+        refuse_apply(request)
+    return 0
+
+
+def decide_into(
+    out: Path,
+    *,
+    telemetry: TelemetryChoice,
+    decision: DecisionChoice,
+    k8s_namespace: str,
+    k8s_deployment: str,
+    gpus: float | None,
+    gpu_hour_usd: float | None,
+    clock: Clock,
+    apply: ApplyRequest = NO_APPLY,
+    name: str | None = None,
+) -> ClosedLoopReport:
+    """Run the loop once over the telemetry asked for, into the folder ``out``."""
+    store = FolderStore(out)
+    settings, catalog = settings_from(decision, k8s_namespace, k8s_deployment)
+    progress = Progress(clock.monotonic_s)
+    with stop_on_signals() as stop, opened(telemetry, clock) as open_telemetry:
+        job = ClosedLoopJob(
+            name=name or open_telemetry.name,
+            source=open_telemetry.source,
+            settings=settings,
+            duration_s=telemetry.duration_s,
+            apply=apply,
+            catalog=catalog,
+            cost=CostModel(gpus=gpus, gpu_hour_usd=gpu_hour_usd),
+            provenance=provenance(),
+            describe_source=open_telemetry.part,
+            describe_recording=open_telemetry.recording,
+        )
+        try:
+            return run_closed_loop(store, job, clock, stop, progress.advance)
+        finally:
+            progress.done()
+
+
+def summary_line(report: ClosedLoopReport) -> str:
+    """One line a script can read."""
+    return (
+        f"mode={report.mode} chord={report.chord} proposed_actions={report.proposed_actions_count} "
+        f"planned_actions={report.planned_actions_count} blocked_reason={report.blocked_reason or 'none'} "
+        f"plan={report.k8s_plan_path}"
+    )

@@ -1,0 +1,93 @@
+"""From the options of a command to the settings of the loop."""
+
+import os
+
+from modekeeper.cli.console import warn
+from modekeeper.cli.files import read_small_file
+from modekeeper.cli.machine_checks import pro_installed
+from modekeeper.cli.options import DecisionChoice
+from modekeeper.gates.kill_switch import read_kill_switch
+from modekeeper.loop.settings import LoopSettings
+from modekeeper.model.decision import Target
+from modekeeper.model.errors import BadInputError, RefusedError
+from modekeeper.planning.plan import check_target
+from modekeeper.policy.catalog import choose_catalog, load_default
+from modekeeper.policy.knobs import find_knob, similar_knob
+from modekeeper.policy.limits import limits_from
+from modekeeper.reports.decision_facts import NO_APPLY, ApplyRequest, CatalogUse
+
+__all__ = ["apply_request", "refuse_apply", "settings_from"]
+
+
+def settings_from(decision: DecisionChoice, namespace: str, deployment: str) -> tuple[LoopSettings, CatalogUse]:
+    """The settings of the loop, and which catalog is in force.
+
+    A given catalog that cannot be trusted changes nothing: the built-in one stays, and a warning says so.
+
+    Raises:
+        BadInputError: an option cannot be used.
+    """
+    data = None if decision.catalog is None else read_small_file(decision.catalog, "a chord catalog")
+    choice = choose_catalog(load_default(), data)
+    if choice.problems:
+        first = choice.problems[0]
+        verdict = "parts of it are" if choice.trusted else "it is"
+        warn(
+            f"WARNING: {decision.catalog}: {verdict} not trusted, the built-in catalog stays in force there: "
+            f"{first.path}: {first.message}. See mk chords validate --catalog {decision.catalog}"
+        )
+    settings = LoopSettings(
+        target=check_target(Target(namespace=namespace, kind="Deployment", name=deployment)),
+        catalog=choice.catalog,
+        policy=decision.policy,
+        limits=limits_from(decision.max_delta_per_step),
+        cooldown_s=decision.cooldown_s,
+        approve_advanced=decision.approve_advanced,
+        operator_knobs=_known_knobs(decision.knobs),
+    )
+    source = "built-in" if decision.catalog is None or not choice.trusted else decision.catalog
+    return settings, CatalogUse(source=source, trusted=choice.trusted)
+
+
+def apply_request(*, requested: bool) -> ApplyRequest:
+    """What stands in the way of an apply. All gates that can be asked here are asked."""
+    if not requested:
+        return NO_APPLY
+    switch = read_kill_switch(os.environ)
+    reasons = apply_block_reasons(switch, pro_installed=pro_installed(), verify_ok=None)
+    return ApplyRequest(
+        requested=True,
+        block_reasons=reasons,
+        kill_switch_active=switch.active,
+        kill_switch_signal=switch.signal if switch.active else None,
+    )
+
+
+def refuse_apply(request: ApplyRequest) -> None:
+    """End the command as a refusal; its artifacts are on disk by now.
+
+    Raises:
+        RefusedError: always, when an apply was asked for.
+    """
+    if request.kill_switch_active:
+        raise RefusedError(
+            "apply refused: MODEKEEPER_KILL_SWITCH is set. Nothing was changed; the plan is written."
+        )
+    if "pro_not_installed" in request.block_reasons:
+        raise RefusedError(
+            "apply refused (pro_not_installed): the licensed package modekeeper-pro is not installed. "
+            "Nothing was changed; the plan is written."
+        )
+    raise RefusedError("verify_ok=true is required for apply/mutate operations")
+
+
+def _known_knobs(knobs: dict[str, float]) -> dict[str, float]:
+    known = {}
+    for name, value in knobs.items():
+        knob = find_knob(name)
+        if knob is None:
+            close = similar_knob(name)
+            hint = f" Did you mean {close!r}?" if close else ""
+            raise BadInputError(f"--knob {name!r}: no such knob.{hint}")
+        known[knob.name] = value
+    return known

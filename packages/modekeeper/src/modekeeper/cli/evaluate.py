@@ -1,0 +1,90 @@
+"""``mk eval file``."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+
+from modekeeper.artifacts.contracts.reports import EvalReport
+from modekeeper.artifacts.store import FolderStore
+from modekeeper.cli.clocks import clock_from
+from modekeeper.cli.console import Progress, print_answer, print_json, say
+from modekeeper.cli.deciding import settings_from
+from modekeeper.cli.options import DecisionChoice, TelemetryChoice, cost_options, examples, json_option, out_option
+from modekeeper.cli.sources import opened
+from modekeeper.cli.stopping import stop_on_signals
+from modekeeper.ports.clock import Clock
+from modekeeper.reports.eval_run import EvalJob, run_eval
+from modekeeper.value.opportunity import CostModel
+
+__all__ = ["eval_file", "evaluate_into"]
+
+
+@click.command(
+    name="file",
+    epilog=examples(
+        "mk eval file --path run.jsonl",
+        "mk eval file --path run.jsonl --gpus 64 --gpu-hour-usd 2.50",
+        "zcat run.jsonl.gz | mk eval file --path -",
+    ),
+)
+@click.option(
+    "--path",
+    "paths",
+    multiple=True,
+    required=True,
+    metavar="FILE",
+    help="JSON lines or CSV, plain, gzip or zstd; a glob; '-' is standard input. May be repeated.",
+)
+@cost_options
+@out_option("report/eval")
+@json_option
+def eval_file(paths: tuple[str, ...], out: str, as_json: bool, **given: Any) -> int:
+    """Verdict, why and cost of a recorded run. Reads only."""
+    telemetry = TelemetryChoice(source="file", paths=paths)
+    report = evaluate_into(Path(out), telemetry=telemetry, clock=clock_from(os.environ), **given)
+    if as_json:
+        print_json(report)
+    else:
+        print_answer(report.answer)
+        say(
+            f"mode={report.mode} sample_count={report.sample_count} drift={_yes(report.signals.drift)} "
+            f"burst={_yes(report.signals.burst)} straggler={_yes(report.signals.straggler)} "
+            f"opportunity_hours_est={report.opportunity_hours_est:g} eval={out}/eval_latest.json "
+            f"summary={out}/eval_summary.md"
+        )
+    return 0
+
+
+def evaluate_into(
+    out: Path,
+    *,
+    telemetry: TelemetryChoice,
+    clock: Clock,
+    gpus: float | None = None,
+    gpu_hour_usd: float | None = None,
+    name: str | None = None,
+) -> EvalReport:
+    """Evaluate the telemetry asked for, into the folder ``out``."""
+    store = FolderStore(out)
+    settings, _ = settings_from(DecisionChoice(), "default", "trainer")
+    progress = Progress(clock.monotonic_s)
+    with stop_on_signals() as stop, opened(telemetry, clock) as open_telemetry:
+        job = EvalJob(
+            name=name or open_telemetry.name,
+            source=open_telemetry.source,
+            settings=settings,
+            duration_s=telemetry.duration_s,
+            cost=CostModel(gpus=gpus, gpu_hour_usd=gpu_hour_usd),
+            describe_source=open_telemetry.part,
+            describe_recording=open_telemetry.recording,
+        )
+        try:
+            return run_eval(store, job, clock, stop, progress.advance)
+        finally:
+            progress.done()
+
+
+def _yes(seen: bool) -> str:
+    return str(seen).lower()

@@ -1,0 +1,181 @@
+"""``mk watch``, ``mk closed-loop watch``."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from modekeeper.artifacts.provenance import provenance
+from modekeeper.artifacts.store import FolderStore
+from modekeeper.cli.clocks import clock_from
+from modekeeper.cli.console import print_answer, print_json, say, warn
+from modekeeper.cli.deciding import apply_request, refuse_apply, settings_from
+from modekeeper.cli.options import (
+    DURATION,
+    DecisionChoice,
+    TelemetryChoice,
+    cost_options,
+    decision_options,
+    examples,
+    json_option,
+    out_option,
+    target_options,
+    telemetry_options,
+)
+from modekeeper.cli.sources import opened
+from modekeeper.cli.stopping import stop_on_signals
+from modekeeper.reports.watch_report import WatchRollUp, watch_report
+from modekeeper.reports.watch_session import WatchPlan, WatchSession, one_writer
+from modekeeper.value.opportunity import CostModel
+
+__all__ = ["closed_loop_watch", "watch"]
+
+
+def _watch_options(function: Any) -> Any:
+    for option in (
+        click.option("--fresh", is_flag=True, help="Start anew; what an earlier session left in --out goes."),
+        click.option(
+            "--keep", type=click.IntRange(min=1), default=100, show_default=True, help="Iterations kept on disk."
+        ),
+        click.option(
+            "--max-iterations",
+            "--iterations",
+            type=click.IntRange(min=1),
+            help="Stop after so many iterations; else goes on until interrupted.",
+        ),
+        click.option(
+            "--interval",
+            type=DURATION,
+            default="30s",
+            show_default=True,
+            help="Between the beginnings of iterations.",
+        ),
+    ):
+        function = option(function)
+    return function
+
+
+@click.command(
+    epilog=examples(
+        "mk watch --observe-path /var/log/train/run.jsonl --interval 30s",
+        "mk watch --scenario incident_and_recovery --interval 1s --max-iterations 3",
+    )
+)
+@telemetry_options("observe-")
+@decision_options
+@target_options
+@cost_options
+@_watch_options
+@out_option("report/watch")
+@json_option
+def watch(**given: Any) -> int:
+    """Keep deciding, an interval at a time. Changes nothing.
+
+    Each iteration reads what has been added since, and has a folder of its own; watch_latest.json rolls them up.
+    SIGINT and SIGTERM finish the iteration. The same command with the same --out goes on where the last one stopped.
+    """
+    return _watch(apply=False, **given)
+
+
+@click.command(epilog=examples("mk closed-loop watch --observe-path run.jsonl --interval 30s --dry-run"))
+@telemetry_options("observe-")
+@decision_options
+@target_options
+@cost_options
+@_watch_options
+@click.option("--dry-run/--apply", "dry_run", default=True, help="Plan only (the default), or apply plans.")
+@click.option("--license-path", metavar="FILE", help="Licence for --apply; read by the licensed package.")
+@out_option("report/closed-loop-watch")
+@json_option
+def closed_loop_watch(dry_run: bool, license_path: str | None, **given: Any) -> int:
+    """The same as watch; with --apply and the licensed package, applies plans.
+
+    Without the licensed package --apply is refused after one iteration, with the reason in its artifacts.
+    """
+    del license_path  # the door in the licensed package reads it; here there is nothing it could open
+    return _watch(apply=not dry_run, **given)
+
+
+def _watch(
+    *,
+    apply: bool,
+    telemetry: TelemetryChoice,
+    decision: DecisionChoice,
+    k8s_namespace: str,
+    k8s_deployment: str,
+    gpus: float | None,
+    gpu_hour_usd: float | None,
+    interval: float,
+    max_iterations: int | None,
+    keep: int,
+    fresh: bool,
+    out: str,
+    as_json: bool,
+) -> int:
+    clock = clock_from(os.environ)
+    store = FolderStore(Path(out))
+    settings, catalog = settings_from(decision, k8s_namespace, k8s_deployment)
+    with (
+        one_writer(store),
+        stop_on_signals() as stop,
+        opened(telemetry, clock, for_watch_every_s=interval) as open_telemetry,
+    ):
+        plan = WatchPlan(
+            name=open_telemetry.name,
+            settings=settings,
+            interval_s=interval,
+            max_iterations=1 if apply else max_iterations,
+            keep=keep,
+            apply=apply_request(requested=apply),
+            catalog=catalog,
+            cost=CostModel(gpus=gpus, gpu_hour_usd=gpu_hour_usd),
+            provenance=provenance(),
+        )
+        session = WatchSession(
+            store,
+            open_telemetry.source,
+            plan,
+            clock,
+            describe_source=open_telemetry.part,
+            describe_recording=open_telemetry.recording,
+            fresh=fresh,
+        )
+        if session.resumed_from is not None:
+            warn(f"going on after iteration {session.resumed_from} in {out} (--fresh starts anew)")
+        final = session.run(stop, lambda roll_up: _show_iteration(roll_up, quiet=as_json))
+    return _finished(store, final, apply=apply, as_json=as_json)
+
+
+def _show_iteration(roll_up: WatchRollUp, *, quiet: bool) -> None:
+    """A line an iteration: rewritten in place on a terminal, one below the other in a pipe."""
+    modes = roll_up.state.modes
+    line = (
+        f"iteration {roll_up.iterations}: {modes.mode}, {roll_up.recorder.series.sample_count:,} samples, "
+        f"{roll_up.recorder.totals.ticks:,} ticks"
+    )
+    if quiet:
+        return
+    if sys.stdout.isatty():
+        sys.stdout.write(f"\r\x1b[K{line}")
+    else:
+        say(line)
+    sys.stdout.flush()
+
+
+def _finished(store: FolderStore, final: WatchRollUp, *, apply: bool, as_json: bool) -> int:
+    report = watch_report(store, final)
+    if as_json:
+        print_json(report)
+    else:
+        if sys.stdout.isatty():
+            say()
+        print_answer(report.answer)
+        say(
+            f"Stopped after iteration {report.iterations} ({report.stop_reason}). "
+            f"Everything up to it is in {store.root.as_posix()}."
+        )
+    if apply:
+        refuse_apply(final.apply)
+    return 0

@@ -1,0 +1,69 @@
+"""All detectors beside each other: blocks of samples in, signals in one order out."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from modekeeper.detect.base import Detector
+from modekeeper.detect.burst import BurstDetector
+from modekeeper.detect.drift import DriftDetector
+from modekeeper.detect.environment import EnvironmentDetector
+from modekeeper.detect.gpu import GpuDetector
+from modekeeper.detect.loss import LossDetector
+from modekeeper.detect.settings import DetectorSettings
+from modekeeper.detect.starvation import StarvationDetector
+from modekeeper.detect.straggler import StragglerDetector
+from modekeeper.model.block import SampleBlock
+from modekeeper.model.signal import Environment, Phase, Signal, SignalKind
+
+__all__ = ["Panel"]
+
+DEFAULT_SETTINGS = DetectorSettings()
+KIND_ORDER = {kind: place for place, kind in enumerate(SignalKind)}
+PHASE_ORDER = {Phase.CLEARED: 0, Phase.SUSPECTED: 1, Phase.CONFIRMED: 2, Phase.UNDECIDED: 3}
+
+
+class Panel:
+    """What is seen in one stream of samples.
+
+    The signals do not depend on how the stream is cut into blocks, nor on a :meth:`snapshot` taken and restored
+    between any two of them. Memory is bounded by the windows of the settings.
+    """
+
+    def __init__(self, settings: DetectorSettings = DEFAULT_SETTINGS) -> None:
+        self._environment = EnvironmentDetector(settings)
+        self._detectors: dict[str, Detector] = {
+            "straggler": StragglerDetector(settings),
+            "drift_step_time": DriftDetector("step_time_ms", "ms", settings, worse_when_up=True),
+            "drift_throughput": DriftDetector("throughput", "units/s", settings, worse_when_up=False),
+            "drift_loss": LossDetector(settings),
+            "burst": BurstDetector(settings),
+            "starvation": StarvationDetector(settings),
+            "gpu": GpuDetector(settings),
+            "environment": self._environment,
+        }
+
+    def update(self, block: SampleBlock) -> list[Signal]:
+        """Signals decided by the samples of ``block``: by sample, then kind, metric and phase."""
+        return _ordered(signal for detector in self._detectors.values() for signal in detector.update(block))
+
+    def conclude(self) -> list[Signal]:
+        """What cannot be told, now that the input is over; changes nothing."""
+        return _ordered(signal for detector in self._detectors.values() for signal in detector.conclude())
+
+    def environment(self) -> Environment:
+        """Fingerprint of where the samples so far came from."""
+        return self._environment.environment()
+
+    def snapshot(self) -> dict[str, Any]:
+        """Everything remembered, as plain JSON values; no NaN among them."""
+        return {name: detector.snapshot() for name, detector in self._detectors.items()}
+
+    def restore(self, snapshot: dict[str, Any]) -> None:
+        """Take over the :meth:`snapshot` of a panel with the same settings."""
+        for name, detector in self._detectors.items():
+            detector.restore(snapshot[name])
+
+
+def _ordered(signals: Iterable[Signal]) -> list[Signal]:
+    """Sorted; signals of one finding at one sample keep the order in which they were sent."""
+    return sorted(signals, key=lambda s: (s.at_index, KIND_ORDER[s.kind], s.metric))

@@ -1,0 +1,72 @@
+"""One pass of the loop over everything a source has to give."""
+
+from collections.abc import Callable, Iterator
+
+from modekeeper.loop.engine import Engine
+from modekeeper.loop.recorder import RunRecorder
+from modekeeper.model.block import SampleBlock
+from modekeeper.model.trace import TraceEvent
+from modekeeper.ports.clock import StopSignal
+from modekeeper.ports.telemetry import TelemetrySource
+
+__all__ = ["EventSink", "limited", "read_all", "run"]
+
+EventSink = Callable[[TraceEvent], None]
+"""Takes the lines of the decision trace as they come."""
+
+
+def run(
+    source: TelemetrySource,
+    engine: Engine,
+    recorders: tuple[RunRecorder, ...],
+    stop: StopSignal,
+    sink: EventSink,
+    *,
+    duration_s: float | None = None,
+    advanced: Callable[[int], None] = lambda count: None,
+) -> None:
+    """Read ``source`` to its end and decide along the way; every tick goes to ``sink`` and to ``recorders``.
+
+    Args:
+        source: where the samples come from.
+        engine: what decides.
+        recorders: what keeps the facts for the reports.
+        stop: set when the user wants to stop; what was read so far is still decided upon.
+        sink: takes the decision trace.
+        duration_s: read so much telemetry time at most, from the first sample.
+        advanced: told how many samples each block had.
+    """
+    for block in limited(read_all(source, stop), duration_s):
+        for recorder in recorders:
+            recorder.add_block(block)
+        for event in engine.feed(block):
+            _record(event, recorders, sink)
+        advanced(len(block))
+    _record(engine.finish(), recorders, sink)
+
+
+def read_all(source: TelemetrySource, stop: StopSignal) -> Iterator[SampleBlock]:
+    """Every block of ``source``, those that waited to be put in order included."""
+    yield from source.blocks(stop)
+    yield from source.flush()
+
+
+def limited(blocks: Iterator[SampleBlock], duration_s: float | None) -> Iterator[SampleBlock]:
+    """The blocks up to ``duration_s`` of telemetry time after the first sample."""
+    end_ms: float | None = None
+    for block in blocks:
+        if duration_s is None or not len(block):
+            yield block
+            continue
+        if end_ms is None:
+            end_ms = int(block.ts_ms[0]) + duration_s * 1000
+        inside = int((block.ts_ms < end_ms).sum())
+        yield block.part(0, inside)
+        if inside < len(block):
+            return
+
+
+def _record(event: TraceEvent, recorders: tuple[RunRecorder, ...], sink: EventSink) -> None:
+    for recorder in recorders:
+        recorder.add_event(event)
+    sink(event)

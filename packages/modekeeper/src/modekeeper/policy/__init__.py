@@ -1,0 +1,1 @@
+"""From a transition to a proposal: knobs, the chord catalog, the chords, and a one-knob baseline."""

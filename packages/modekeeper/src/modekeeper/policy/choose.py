@@ -1,0 +1,73 @@
+"""Which chords answer a situation: the one of the mode first, advanced ones after it."""
+
+from typing import Literal
+
+from modekeeper.model.decision import Proposal, RiskTier
+from modekeeper.model.mode import Mode
+from modekeeper.policy import scalar
+from modekeeper.policy.chord_spec import Catalog, find_chord
+from modekeeper.policy.chords import (
+    burst_absorb,
+    drift_retune,
+    input_straggler,
+    normal_hold,
+    recover_relock,
+    timeout_guard,
+)
+from modekeeper.policy.chords.base import ChordFunction
+from modekeeper.policy.limits import Limits
+from modekeeper.policy.situation import OutcomeState, Situation
+
+__all__ = ["ADVANCED_BY_MODE", "CHORDS", "PRIMARY_BY_MODE", "propose"]
+
+CHORDS: dict[str, ChordFunction] = {
+    "NORMAL-HOLD": normal_hold.propose,
+    "DRIFT-RETUNE": drift_retune.propose,
+    "BURST-ABSORB": burst_absorb.propose,
+    "INPUT-STRAGGLER": input_straggler.propose,
+    "RECOVER-RELOCK": recover_relock.propose,
+    "TIMEOUT-GUARD": timeout_guard.propose,
+}
+
+PRIMARY_BY_MODE: dict[Mode, str] = {
+    Mode.NORMAL: "NORMAL-HOLD",
+    Mode.DRIFT: "DRIFT-RETUNE",
+    Mode.BURST: "BURST-ABSORB",
+    Mode.STRAGGLER: "INPUT-STRAGGLER",
+    Mode.RECOVER: "RECOVER-RELOCK",
+}
+
+ADVANCED_BY_MODE: dict[Mode, tuple[str, ...]] = {Mode.STRAGGLER: ("TIMEOUT-GUARD",)}
+
+
+def propose(
+    situation: Situation, catalog: Catalog, limits: Limits, *, policy: Literal["chord", "scalar"] = "chord"
+) -> tuple[Proposal, ...]:
+    """At least one proposal: the primary one first, then advanced ones that ask for something.
+
+    A change that made the job worse is taken back before anything else is tried, in whichever mode.
+    """
+    mode = situation.transition.to_mode
+    worse = situation.outcome is not None and situation.outcome.state is OutcomeState.WORSE
+    primary = "RECOVER-RELOCK" if worse else PRIMARY_BY_MODE[mode]
+    if policy == "scalar" and not worse:
+        return (scalar.propose(situation, catalog, limits, chord_id=primary),)
+    first = _one(situation, catalog, limits, primary)
+    if worse:
+        return (first,)
+    more = [_one(situation, catalog, limits, chord_id) for chord_id in ADVANCED_BY_MODE.get(mode, ())]
+    return (first, *(proposal for proposal in more if proposal.actions or proposal.notes))
+
+
+def _one(situation: Situation, catalog: Catalog, limits: Limits, chord_id: str) -> Proposal:
+    spec = find_chord(catalog, chord_id)
+    if spec is not None:
+        return CHORDS[chord_id](situation, spec, limits)
+    return Proposal(
+        policy="chord",
+        chord_id="NORMAL-HOLD",
+        mode=situation.transition.to_mode,
+        risk_tier=RiskTier.SAFE,
+        reason=f"the catalog in force does not have {chord_id}: nothing is changed",
+        notes=(f"chord_not_in_catalog:{chord_id}",),
+    )

@@ -1,0 +1,111 @@
+"""Facts that several reports are made from, and the parts of reports they become."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from modekeeper.artifacts.contracts.parts import Answer, EnvironmentPart
+from modekeeper.artifacts.contracts.reports import Opportunity
+from modekeeper.loop.recorder import RunRecorder
+from modekeeper.loop.settings import LoopSettings
+from modekeeper.loop.tick import LoopState
+from modekeeper.model.signal import Environment
+from modekeeper.reports.answer import RunFacts, answer
+from modekeeper.value.opportunity import CostModel, estimate_opportunity
+
+__all__ = [
+    "NO_APPLY",
+    "ApplyRequest",
+    "CatalogUse",
+    "RawRecording",
+    "answer_of",
+    "environment_part",
+    "opportunity_fields",
+    "opportunity_of",
+    "raw_fields",
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApplyRequest:
+    """Whether an apply was asked for, and what stopped it."""
+
+    requested: bool = False
+    block_reasons: tuple[str, ...] = ()
+    kill_switch_active: bool = False
+    kill_switch_signal: str | None = None
+
+
+NO_APPLY = ApplyRequest()
+"""Nobody asked for an apply."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CatalogUse:
+    """Which catalog was in force."""
+
+    source: str
+    trusted: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class RawRecording:
+    """What the raw recorder kept."""
+
+    path: str
+    lines: int
+    bytes: int
+    truncated: bool
+
+
+def environment_part(environment: Environment) -> EnvironmentPart:
+    """The fingerprint as reports carry it."""
+    return EnvironmentPart(
+        nodes_seen=environment.nodes_seen,
+        gpu_models_seen=environment.gpu_models_seen,
+        unstable=environment.unstable,
+        notes=environment.notes,
+    )
+
+
+def raw_fields(raw: RawRecording | None) -> dict[str, Any]:
+    if raw is None:
+        return {}
+    return {
+        "observe_record_raw_path": raw.path,
+        "observe_record_raw_lines": raw.lines,
+        "observe_record_raw_bytes": raw.bytes,
+        "observe_record_raw_truncated": raw.truncated,
+    }
+
+
+def opportunity_fields(opportunity: Opportunity) -> dict[str, Any]:
+    return {name: getattr(opportunity, name) for name in opportunity.__struct_fields__}
+
+
+def opportunity_of(recorder: RunRecorder, cost: CostModel) -> Opportunity:
+    """What the findings of a run cost."""
+    findings = recorder.findings()
+    return estimate_opportunity((*findings.ended, *findings.standing), recorder.series.telemetry(), cost)
+
+
+def answer_of(
+    name: str,
+    settings: LoopSettings,
+    recorder: RunRecorder,
+    state: LoopState,
+    cost: CostModel,
+    next_steps: Sequence[str],
+) -> Answer:
+    """The answer for a person; ``next_steps`` are the commands and paths only the caller knows."""
+    detectors = settings.detectors
+    facts = RunFacts(
+        name=name,
+        telemetry=recorder.series.telemetry(),
+        findings=recorder.findings(),
+        mode_spans=recorder.mode_spans,
+        decisions=state.standing,
+        opportunity=opportunity_of(recorder, cost),
+        warm_up_samples=detectors.warmup_samples + detectors.first_reference_samples,
+    )
+    return answer(facts, next_steps)

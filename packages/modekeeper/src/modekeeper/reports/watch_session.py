@@ -1,0 +1,278 @@
+"""A session of ``watch``: iterations at fixed distances, each in a folder of its own, rolled up after each."""
+
+import fcntl
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import msgspec
+
+from modekeeper.artifacts.canonical import canonical_digest
+from modekeeper.artifacts.contracts.bundle import Provenance
+from modekeeper.artifacts.contracts.parts import SourcePart
+from modekeeper.artifacts.explain import ExplainLog
+from modekeeper.artifacts.store import FolderStore
+from modekeeper.artifacts.times import iso_utc, parse_iso
+from modekeeper.loop.engine import Engine
+from modekeeper.loop.recorder import RunRecorder
+from modekeeper.loop.schedule import next_slot
+from modekeeper.loop.settings import LoopSettings
+from modekeeper.loop.watching import IterationFacts, iterate
+from modekeeper.model.errors import BadInputError, FailedError
+from modekeeper.ports.clock import Clock, StopSignal
+from modekeeper.ports.telemetry import TelemetrySource
+from modekeeper.reports.decision_facts import ApplyRequest, CatalogUse, RawRecording
+from modekeeper.reports.run_folder import RunRecord, write_run_folder
+from modekeeper.reports.trace_file import TRACE_NAME, trace_file
+from modekeeper.reports.watch_report import WatchRollUp, write_watch_report
+from modekeeper.reports.watch_state import STATE_NAME, WatchState, load_state, save_state
+from modekeeper.value.opportunity import CostModel
+
+__all__ = ["WatchPlan", "WatchSession", "one_writer"]
+
+_POINTS_OF_AN_ITERATION = 100
+_POINTS_OF_A_SESSION = 300
+_LOCK_NAME = ".watch.lock"
+
+
+@dataclass(frozen=True, kw_only=True)
+class WatchPlan:
+    """What to watch, how often, and how much of it to keep."""
+
+    name: str
+    settings: LoopSettings
+    interval_s: float
+    max_iterations: int | None
+    """Iterations of this process; ``None`` goes on until stopped."""
+    keep: int
+    """Folders of iterations kept on disk; at least 1."""
+    apply: ApplyRequest
+    catalog: CatalogUse
+    cost: CostModel
+    provenance: Provenance
+
+
+@contextmanager
+def one_writer(store: FolderStore) -> Iterator[None]:
+    """Hold the folder: two sessions that write to one would take each other's files away.
+
+    Raises:
+        BadInputError: another process holds it.
+    """
+    place = store.root / _LOCK_NAME
+    handle = os.open(place, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise BadInputError(
+                f"another mk watch is writing to {store.root.as_posix()}. Stop it, or give another --out."
+            ) from error
+        yield
+    finally:
+        os.close(handle)
+
+
+class WatchSession:
+    """Runs iterations and writes their artifacts. Made anew by each process; the checkpoint connects them."""
+
+    def __init__(
+        self,
+        store: FolderStore,
+        source: TelemetrySource,
+        plan: WatchPlan,
+        clock: Clock,
+        *,
+        describe_source: Callable[[], SourcePart],
+        describe_recording: Callable[[], RawRecording | None],
+        fresh: bool,
+    ) -> None:
+        """Open the session in ``store``, going on from its checkpoint unless ``fresh``.
+
+        Raises:
+            BadInputError: the checkpoint is of another session, or damaged.
+        """
+        self._store = store
+        self._source = source
+        self._plan = plan
+        self._clock = clock
+        self._describe_source = describe_source
+        self._describe_recording = describe_recording
+        self._engine = Engine(plan.settings)
+        self._recorder = RunRecorder(_POINTS_OF_A_SESSION)
+        self._explain = ExplainLog(clock, limit=500)
+        self._started = clock.now()
+        self._iteration = 0
+        self._resumed_from: int | None = None
+        self._kept: list[str] = []
+        self._skipped = 0
+        self._no_data = 0
+        self._session = _session_digest(plan, source)
+        if fresh:
+            _forget(store)
+        else:
+            self._go_on()
+
+    @property
+    def iteration(self) -> int:
+        """Number of the last iteration done."""
+        return self._iteration
+
+    @property
+    def resumed_from(self) -> int | None:
+        """The iteration an earlier process ended with."""
+        return self._resumed_from
+
+    def run(self, stop: StopSignal, after_iteration: Callable[[WatchRollUp], None]) -> WatchRollUp:
+        """Iterate until ``max_iterations`` are done or ``stop`` is set; the last roll-up is on disk by then."""
+        began_s = self._clock.monotonic_s()
+        slot = done = 0
+        last_wanted = self._plan.max_iterations
+        while True:
+            done += 1
+            last = last_wanted is not None and done >= last_wanted
+            self._iterate(stop, last=last)
+            reason = "signal" if stop.is_set() else "max_iterations" if last else None
+            roll_up = self._roll_up(reason)
+            self._checkpoint(roll_up)
+            after_iteration(roll_up)
+            if reason is not None:
+                return roll_up
+            coming = next_slot(slot, self._plan.interval_s, self._clock.monotonic_s() - began_s)
+            slot, self._skipped = coming.number, self._skipped + coming.skipped
+            if self._clock.sleep(coming.wait_s, stop):
+                roll_up = self._roll_up("signal")
+                self._checkpoint(roll_up)
+                return roll_up
+
+    def _iterate(self, stop: StopSignal, *, last: bool) -> IterationFacts:
+        started = self._clock.now()
+        self._iteration += 1
+        name = f"iter_{self._iteration:04d}"
+        folder = self._store.folder(name)
+        explain = ExplainLog(self._clock)
+        part = self._recorder.next_part(_POINTS_OF_AN_ITERATION)
+        explain.add("iteration_started", iteration=self._iteration, source=self._source.describe)
+        with trace_file(folder) as trace:
+            facts = iterate(self._source, self._engine, (self._recorder, part), stop, trace.add, last=last)
+        finished = self._clock.now()
+        explain.add("observe_ingest", samples=facts.samples, **msgspec.to_builtins(facts.ingest))
+        write_run_folder(
+            folder,
+            RunRecord(
+                name=self._plan.name,
+                settings=self._plan.settings,
+                source=self._describe_source(),
+                ingest=facts.ingest,
+                environment=self._engine.environment(),
+                recorder=part,
+                state=self._engine.state,
+                trace=trace.described(folder),
+                apply=self._plan.apply,
+                catalog=self._plan.catalog,
+                raw=self._describe_recording(),
+                cost=self._plan.cost,
+                provenance=self._plan.provenance,
+            ),
+            explain,
+            started,
+            finished,
+        )
+        self._no_data += facts.no_data
+        self._kept.append(name)
+        self._explain.add("iteration_finished", iteration=self._iteration, samples=facts.samples, folder=name)
+        return facts
+
+    def _roll_up(self, reason: str | None) -> WatchRollUp:
+        plan = self._plan
+        folder = self._kept[-1] if self._kept else None
+        keep = self._kept[-plan.keep :]
+        return WatchRollUp(
+            started=self._started,
+            finished=self._clock.now(),
+            interval_s=plan.interval_s,
+            iterations=self._iteration,
+            resumed_from=self._resumed_from,
+            intervals_skipped=self._skipped,
+            stop_reason=reason,
+            source=self._describe_source(),
+            ingest=self._source.counters(),
+            raw=self._describe_recording(),
+            environment=self._engine.environment(),
+            recorder=self._recorder,
+            no_data_iterations=self._no_data,
+            state=self._engine.state,
+            settings=plan.settings,
+            apply=plan.apply,
+            cost=plan.cost,
+            name=plan.name,
+            kept=tuple(keep),
+            last_folder=folder,
+        )
+
+    def _checkpoint(self, roll_up: WatchRollUp) -> None:
+        """Bring the session folder up to date. The checkpoint is written last, and old folders go after it."""
+        self._store.write_bytes(TRACE_NAME, _joined_traces(self._store, roll_up.kept))
+        if roll_up.stop_reason is not None:
+            self._explain.add("session_stopped", reason=roll_up.stop_reason, iteration=self._iteration)
+        self._store.write_bytes("explain.jsonl", self._explain.data())
+        write_watch_report(self._store, roll_up)
+        save_state(
+            self._store,
+            WatchState(
+                session=self._session,
+                started_at=iso_utc(self._started),
+                iteration=self._iteration,
+                kept=roll_up.kept,
+                intervals_skipped=self._skipped,
+                no_data_iterations=self._no_data,
+                position=self._source.position(),
+                engine=self._engine.snapshot(),
+                recorder=self._recorder.snapshot(),
+            ),
+        )
+        for name in self._kept[: -self._plan.keep]:
+            shutil.rmtree(self._store.root / name, ignore_errors=True)
+        self._kept = list(roll_up.kept)
+
+    def _go_on(self) -> None:
+        state = load_state(self._store, self._session)
+        if state is None:
+            return
+        try:
+            self._engine.restore(state.engine)
+            self._recorder.restore(state.recorder)
+            started = parse_iso(state.started_at)
+        except (msgspec.ValidationError, KeyError, ValueError, TypeError, IndexError) as error:
+            raise BadInputError(
+                f"cannot go on from {(self._store.root / STATE_NAME).as_posix()}: it is damaged. "
+                "Give --fresh to start anew, or another --out."
+            ) from error
+        self._source.resume(state.position)
+        self._started = started
+        self._iteration = self._resumed_from = state.iteration
+        self._kept = list(state.kept)
+        self._skipped, self._no_data = state.intervals_skipped, state.no_data_iterations
+        self._explain.add("session_resumed", after_iteration=state.iteration)
+
+
+def _joined_traces(store: FolderStore, folders: tuple[str, ...]) -> bytes:
+    parts = [store.read_bytes(f"{name}/{TRACE_NAME}") for name in folders]
+    return b"".join(part for part in parts if part is not None)
+
+
+def _session_digest(plan: WatchPlan, source: TelemetrySource) -> str:
+    """What makes two sessions the same: what is watched, and how it is decided upon."""
+    return canonical_digest({"source": source.describe, "settings": msgspec.to_builtins(plan.settings)})
+
+
+def _forget(store: FolderStore) -> None:
+    """Start anew: the checkpoint goes first, so that a crash in between leaves no half session."""
+    try:
+        (store.root / STATE_NAME).unlink(missing_ok=True)
+        for folder in sorted(store.root.glob("iter_[0-9][0-9][0-9][0-9]*")):
+            shutil.rmtree(folder)
+    except OSError as error:
+        raise FailedError(f"cannot clear {store.root.as_posix()}: {error.strerror}.") from error
