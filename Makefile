@@ -46,7 +46,7 @@ bench: $(VENV)/.bench ## ratios against named peers, printed as tables
 	$(BIN)/python benchmarks/run_all.py
 
 schemas: $(VENV)/.dev ## write the published JSON Schemas from the artifact types
-	$(BIN)/python -m modekeeper.artifacts.publish_schemas
+	$(BIN)/python -m modekeeper.reports.published_schemas
 
 docs: $(VENV)/.dev ## write the generated parts of the documentation
 	$(BIN)/python docs/generate.py

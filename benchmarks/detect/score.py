@@ -5,9 +5,9 @@
 Protocol: everything is causal. A labelled change counts as found when a drift is confirmed within 100 samples
 after it; further alarms in that window do not count; alarms within 25 samples of each other merge. On suites
 without changes every alarm is false, and is given per 1,000 samples. A ramp counts as found when alarmed no later
-than 300 samples after the sample at which it had reached 5 % (delays, given as medians, are counted from there, so
-earlier alarms have negative ones). Where river is installed, its ADWIN and Page-Hinkley tests run beside ours with their default
-settings, on step times in robust units of the first 60.
+than 300 samples after the sample at which it had reached 5 % (delays are medians; they are counted from there, so
+earlier alarms have negative ones). Where river is installed, its ADWIN and Page-Hinkley tests run beside ours with
+their default settings, on step times in robust units of the first 60.
 """
 
 import argparse

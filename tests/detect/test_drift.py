@@ -224,3 +224,11 @@ def test_settings_move_the_thresholds() -> None:
     blunt = msgspec.structs.replace(DetectorSettings(), abrupt_effect_rel=0.2, slow_effect_rel=0.2)
     assert confirmed(feed(Panel(), stream(step_time_ms=values)), DRIFT)
     assert confirmed(feed(Panel(blunt), stream(step_time_ms=values)), DRIFT) == []
+
+
+def test_a_short_incident_that_ends_better_than_healthy_is_cleared() -> None:
+    signals = drift_of(stepped((100.0, 300), (150.0, 48), (85.0, 300)))
+    first = next(s for s in signals if s.phase is Phase.CONFIRMED)
+    ends = [s for s in signals if s.id == first.id and s.phase is Phase.CLEARED]
+    assert len(ends) == 1
+    assert 348 < ends[0].at_index < 450

@@ -2,9 +2,13 @@
 
 from itertools import pairwise
 
+import msgspec
+import pytest
 from tests.detect.streams import feed, noisy, stream
 
 from modekeeper.detect.panel import Panel
+from modekeeper.detect.settings import DetectorSettings
+from modekeeper.model.errors import BadInputError
 from modekeeper.model.signal import Phase, SignalKind
 
 KINDS = list(SignalKind)
@@ -49,3 +53,18 @@ def test_without_any_sample_every_detector_says_so() -> None:
     assert {s.kind for s in signals} == set(SignalKind)
     assert {s.phase for s in signals} == {Phase.UNDECIDED}
     assert {s.at_index for s in signals} == {-1}
+
+
+def test_a_state_that_is_not_of_this_panel_is_refused_in_one_line() -> None:
+    state = Panel().snapshot()
+    other = msgspec.structs.replace(DetectorSettings(), drift_z=9.0)
+    damaged = {**state, "detectors": {**state["detectors"], "burst": {"times": 3}}}
+    for panel, snapshot in (
+        (Panel(other), state),
+        (Panel(), {}),
+        (Panel(), damaged),
+        (Panel(), {**state, "detectors": 1}),
+    ):
+        with pytest.raises(BadInputError, match="saved state of the detectors") as caught:
+            panel.restore(snapshot)
+        assert "\n" not in str(caught.value)

@@ -202,3 +202,17 @@ def test_the_shortest_half_is_the_tight_majority() -> None:
 
 def test_padding_is_not_a_worker() -> None:
     assert row_latencies(np.array([1.0, np.nan, 2.0, np.nan, np.nan])).size == 3
+
+
+def test_who_stays_behind_keeps_its_beginning() -> None:
+    signals = [s for s in found(crew(9, slow={3: (20, 100), 5: (20, 60)})) if s.phase is not Phase.SUSPECTED]
+    both, ended, one = signals
+    assert (both.workers, one.workers) == ((3, 5), (3,))
+    assert one.since_index == both.since_index == 20
+    assert (ended.id, ended.at_index) == (both.id, one.at_index)
+
+
+def test_noisy_workers_are_cleared_too() -> None:
+    signals = found(crew(12, 300, slow={3: (50, 100)}, factor=3.0, noise=0.15))
+    phases = [s.phase for s in signals if s.phase is not Phase.SUSPECTED]
+    assert phases == [Phase.CONFIRMED, Phase.CLEARED]

@@ -23,6 +23,23 @@ _NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 CHROMIUM = next((found for name in _NAMES if (found := shutil.which(name))), None)
 
 
+PHONE = """<!doctype html><body style="margin:0">
+<iframe id="page" src="/report.html" style="border:0;width:390px;height:3000px"></iframe><p id="said"></p><script>
+page.onload = () => {
+  const inside = page.contentDocument, shown = name => getComputedStyle(inside.querySelector(name)).display;
+  said.textContent = JSON.stringify({
+    wide: inside.documentElement.scrollWidth,
+    inner: page.contentWindow.innerWidth,
+    pictures: [shown("svg.wide"), shown("svg.narrow")],
+  });
+};</script>"""
+"""A window of a browser is never narrower than 500 pixels; a frame is."""
+
+ATTACK = (
+    "</title></style></svg><script>document.title='owned'</script><img src=/x onerror=\"console.log('owned')\">"
+)
+
+
 @pytest.fixture(scope="module")
 def chromium() -> str:
     if CHROMIUM is None:
@@ -69,7 +86,8 @@ class Visit:
             [
                 chromium, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
                 "--disable-background-networking", "--disable-component-update", "--disable-sync",
-                "--hide-scrollbars", "--enable-logging=stderr", "--host-resolver-rules=MAP * ~NOTFOUND",
+                "--hide-scrollbars", "--enable-logging=stderr",
+                "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
                 f"--user-data-dir={folder / 'profile'}", f"--window-size={size[0]},{size[1]}",
                 f"--screenshot={shot}", f"--log-net-log={log}", "--dump-dom", *more, address,
             ],
@@ -78,7 +96,9 @@ class Visit:
         self.document = done.stdout.decode()
         self.console = [line for line in done.stderr.decode(errors="replace").splitlines() if "CONSOLE" in line]
         self.pixels = (image.imread(shot)[:, :, :3] * 255).astype(np.uint32)
-        self.addresses = set(re.findall(r'"url":"((?:http|ws)s?://[^"]+)"', log.read_text(encoding="utf-8")))
+        # What the page itself asked for: the browser has errands of its own, which have no origin.
+        by_page = [line for line in log.read_text(encoding="utf-8").splitlines() if '"initiator":"http' in line]
+        self.asked_by_page = {found for line in by_page for found in re.findall(r'"url":"([^"]+)"', line)}
 
     @property
     def text(self) -> str:
@@ -102,14 +122,22 @@ def test_the_page_is_shown_whole_and_asks_for_nothing(chromium: str, tmp_path: P
         "Where this comes from",
     ):
         assert expected in visit.text
-    assert visit.document.count("<table") == 8
+    assert visit.document.count("<table") == 9
     assert visit.console == []
     assert asked == ["/report.html"]
-    assert {found for found in visit.addresses if not found.startswith(address)} == set()
+    assert visit.asked_by_page == set()
     assert visit.pixels.shape[:2] == (2400, 1200)
     assert len(visit.colours()) > 200
     # The curve, the change for the worse and the mode DRIFT are there in their own colours.
     assert {0x0072B2, 0xD55E00, 0xE69F00} <= visit.colours()
+
+
+def test_a_page_that_asks_for_something_would_be_caught(chromium: str, tmp_path: Path) -> None:
+    page = b"<!doctype html><img src='http://outside.invalid/x.png'><script>console.error('said')</script>"
+    with served({"/report.html": page}) as (address, _):
+        visit = Visit(chromium, f"{address}/report.html", tmp_path, (600, 600))
+    assert "http://outside.invalid/x.png" in visit.asked_by_page
+    assert len(visit.console) == 1
 
 
 def test_the_page_is_dark_where_the_reader_likes_it_dark(chromium: str, tmp_path: Path) -> None:
@@ -122,12 +150,7 @@ def test_the_page_is_dark_where_the_reader_likes_it_dark(chromium: str, tmp_path
 
 
 def test_on_a_phone_nothing_is_wider_than_the_screen(chromium: str, tmp_path: Path) -> None:
-    measure = """<!doctype html><body style="margin:0"><iframe id="page" src="/report.html"
-      style="border:0;width:390px;height:3000px"></iframe><p id="said"></p><script>
-      page.onload = () => { const d = page.contentDocument, shown = n => getComputedStyle(d.querySelector(n)).display;
-        said.textContent = JSON.stringify({wide: d.documentElement.scrollWidth, inner: page.contentWindow.innerWidth,
-          pictures: [shown("svg.wide"), shown("svg.narrow")]}); };</script>"""
-    pages = {"/report.html": render_page(runs.poisoned("a" * 200)), "/phone.html": measure.encode()}
+    pages = {"/report.html": render_page(runs.poisoned("a" * 200)), "/phone.html": PHONE.encode()}
     with served(pages) as (address, _):
         visit = Visit(chromium, f"{address}/phone.html", tmp_path, (500, 3000))
     said = re.search(r'<p id="said">(.*?)</p>', visit.document)
@@ -136,11 +159,10 @@ def test_on_a_phone_nothing_is_wider_than_the_screen(chromium: str, tmp_path: Pa
 
 
 def test_an_attack_stays_text_in_a_browser(chromium: str, tmp_path: Path) -> None:
-    attack = "</title></style></svg><script>document.title='owned'</script><img src=/x onerror=\"console.log('owned')\">"
-    with served({"/report.html": render_page(runs.poisoned(attack))}) as (address, asked):
+    with served({"/report.html": render_page(runs.poisoned(ATTACK))}) as (address, asked):
         visit = Visit(chromium, f"{address}/report.html", tmp_path, (1200, 1200))
     assert visit.console == []
     assert asked == ["/report.html"]
     assert "<script" not in visit.document
     assert "<img" not in visit.document
-    assert attack in visit.text
+    assert ATTACK in visit.text

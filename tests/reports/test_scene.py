@@ -87,7 +87,7 @@ def test_the_axis_is_logarithmic_only_where_the_run_spans_decades() -> None:
     view = series_view(points, Ruler(points), [])
     assert view.log
     assert view.bottom > 0
-    assert view.label == "step time (s)"
+    assert view.label == "step time (ms)"
 
 
 @pytest.mark.parametrize(

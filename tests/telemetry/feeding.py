@@ -29,6 +29,7 @@ class Running:
         return self.stopped
 
     def wait(self, timeout: float | None = None) -> bool:
+        del timeout
         return self.stopped
 
 

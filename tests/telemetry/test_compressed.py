@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 from backports import zstd
+from tests.telemetry.feeding import Running, ScriptedClock, drain, file_source, source_of, stream_of
 
 from modekeeper.model.errors import FailedError
 from modekeeper.telemetry import compressed
 from modekeeper.telemetry.file import open_files
 from modekeeper.telemetry.limits import IngestLimits
-from tests.telemetry.feeding import Running, ScriptedClock, drain, file_source, source_of, stream_of
 
 PLAIN = stream_of(500)
 PACKERS = {"gzip": lambda data: gzip.compress(data, mtime=0), "zstd": zstd.compress}

@@ -5,9 +5,9 @@ import math
 from typing import Any
 
 import pytest
+from tests.telemetry.feeding import T0_MS, Row, drain, lines_of, record, source_of
 
 from modekeeper.telemetry.fields import FIELDS, FieldKind
-from tests.telemetry.feeding import T0_MS, Row, drain, lines_of, record, source_of
 
 
 def only(fields: dict[str, Any] | bytes) -> Row:

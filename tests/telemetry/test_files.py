@@ -6,10 +6,6 @@ import threading
 from pathlib import Path
 
 import pytest
-
-from modekeeper.model.errors import BadInputError
-from modekeeper.telemetry.file import open_files
-from modekeeper.telemetry.limits import IngestLimits
 from tests.telemetry.feeding import (
     Running,
     ScriptedClock,
@@ -20,6 +16,10 @@ from tests.telemetry.feeding import (
     rows_of,
     stream_of,
 )
+
+from modekeeper.model.errors import BadInputError
+from modekeeper.telemetry.file import open_files
+from modekeeper.telemetry.limits import IngestLimits
 
 
 def steps(rows: list[dict[str, object]]) -> list[object]:

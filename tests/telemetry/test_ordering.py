@@ -1,9 +1,9 @@
 """Late, repeated and skewed records."""
 
 import pytest
+from tests.telemetry.feeding import T0_MS, Row, drain, lines_of, record, source_of
 
 from modekeeper.telemetry.limits import IngestLimits
-from tests.telemetry.feeding import T0_MS, Row, drain, lines_of, record, source_of
 
 
 def run(records: list[dict[str, object]], **limits: float) -> tuple[list[Row], dict[str, int], dict[str, int]]:
@@ -141,7 +141,7 @@ def test_a_clock_set_back_goes_on_with_a_constant_offset(back_s: int) -> None:
 
 
 def test_a_clock_set_back_and_forth_ends_without_an_offset() -> None:
-    shift = {i: -600 for i in range(20, 40)}
+    shift = dict.fromkeys(range(20, 40), -600)
     records = [record(i, ts_ms=T0_MS + 1000 * (i + shift.get(i, 0))) for i in range(60)]
     rows, dropped, repaired = run(records)
     assert (seconds(rows), dropped, repaired) == ([float(s) for s in range(60)], {}, {"clock_skew": 20})

@@ -2,14 +2,12 @@
 
 import gzip
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from backports import zstd
-
-from modekeeper.model.errors import BadInputError
-from modekeeper.telemetry.limits import IngestLimits
 from tests.telemetry.feeding import (
     Row,
     Running,
@@ -22,6 +20,11 @@ from tests.telemetry.feeding import (
     stream_of,
 )
 
+from modekeeper.model.block import SampleBlock
+from modekeeper.model.errors import BadInputError
+from modekeeper.telemetry.limits import IngestLimits
+
+PACKERS: dict[str, Callable[[bytes], bytes]] = {"plain": bytes, "gzip": gzip.compress, "zstd": zstd.compress}
 LIMITS = IngestLimits(block_records=50, read_bytes=4096)
 DIRTY = b"".join(
     [
@@ -52,9 +55,9 @@ def uninterrupted(path: Path) -> tuple[list[Row], Any]:
 @pytest.mark.parametrize("kind", ["plain", "gzip", "zstd"])
 def test_any_number_of_restarts_gives_the_same_samples(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "run.jsonl"
-    path.write_bytes({"plain": bytes, "gzip": gzip.compress, "zstd": zstd.compress}[kind](DIRTY))
+    path.write_bytes(PACKERS[kind](DIRTY))
     expected, counters = uninterrupted(path)
-    blocks = []
+    blocks: list[SampleBlock] = []
     position = None
     while True:
         source = file_source(path, limits=LIMITS)

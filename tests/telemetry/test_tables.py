@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-
 from tests.telemetry.feeding import T0_MS, drain, file_source, source_of
 
 HEADER = "timestamp,step,latency_ms,loss,node_name,worker_latencies_ms\n"

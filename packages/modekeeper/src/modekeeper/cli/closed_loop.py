@@ -25,8 +25,8 @@ from modekeeper.cli.options import (
 )
 from modekeeper.cli.sources import opened
 from modekeeper.cli.stopping import stop_on_signals
+from modekeeper.loop.apply_request import NO_APPLY, ApplyRequest
 from modekeeper.ports.clock import Clock
-from modekeeper.reports.decision_facts import NO_APPLY, ApplyRequest
 from modekeeper.reports.closed_loop_run import ClosedLoopJob, run_closed_loop
 from modekeeper.value.opportunity import CostModel
 

@@ -6,15 +6,16 @@ from modekeeper.cli.console import warn
 from modekeeper.cli.files import read_small_file
 from modekeeper.cli.machine_checks import pro_installed
 from modekeeper.cli.options import DecisionChoice
-from modekeeper.gates.kill_switch import read_kill_switch
+from modekeeper.gates.kill_switch import KILL_SWITCH_VARIABLE, read_kill_switch
+from modekeeper.loop.apply_request import ApplyRequest
 from modekeeper.loop.settings import LoopSettings
 from modekeeper.model.decision import Target
 from modekeeper.model.errors import BadInputError, RefusedError
-from modekeeper.planning.plan import check_target
+from modekeeper.planning.names import check_target
 from modekeeper.policy.catalog import choose_catalog, load_default
 from modekeeper.policy.knobs import find_knob, similar_knob
 from modekeeper.policy.limits import limits_from
-from modekeeper.reports.decision_facts import NO_APPLY, ApplyRequest, CatalogUse
+from modekeeper.reports.decision_facts import CatalogUse
 
 __all__ = ["apply_request", "refuse_apply", "settings_from"]
 
@@ -50,16 +51,9 @@ def settings_from(decision: DecisionChoice, namespace: str, deployment: str) -> 
 
 
 def apply_request(*, requested: bool) -> ApplyRequest:
-    """What stands in the way of an apply. All gates that can be asked here are asked."""
-    if not requested:
-        return NO_APPLY
-    switch = read_kill_switch(os.environ)
-    reasons = apply_block_reasons(switch, pro_installed=pro_installed(), verify_ok=None)
+    """The facts the gates of an apply look at. The kill-switch is always read: reports say where it stands."""
     return ApplyRequest(
-        requested=True,
-        block_reasons=reasons,
-        kill_switch_active=switch.active,
-        kill_switch_signal=switch.signal if switch.active else None,
+        requested=requested, kill_switch=read_kill_switch(os.environ), pro_installed=pro_installed()
     )
 
 
@@ -67,13 +61,13 @@ def refuse_apply(request: ApplyRequest) -> None:
     """End the command as a refusal; its artifacts are on disk by now.
 
     Raises:
-        RefusedError: always, when an apply was asked for.
+        RefusedError: always.
     """
-    if request.kill_switch_active:
+    if request.kill_switch.active:
         raise RefusedError(
-            "apply refused: MODEKEEPER_KILL_SWITCH is set. Nothing was changed; the plan is written."
+            f"apply refused (kill_switch_active): {KILL_SWITCH_VARIABLE} is set. Nothing was changed; the plan is written."
         )
-    if "pro_not_installed" in request.block_reasons:
+    if not request.pro_installed:
         raise RefusedError(
             "apply refused (pro_not_installed): the licensed package modekeeper-pro is not installed. "
             "Nothing was changed; the plan is written."

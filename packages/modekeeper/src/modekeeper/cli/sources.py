@@ -45,7 +45,9 @@ class OpenTelemetry:
         raw = self.recorder
         if raw is None:
             return None
-        return RawRecording(path=raw.path.as_posix(), lines=raw.lines, bytes=raw.bytes, truncated=raw.truncated)
+        return RawRecording(
+            path=raw.path.as_posix(), lines=raw.lines, bytes=raw.size_bytes, truncated=raw.truncated
+        )
 
 
 @contextmanager

@@ -35,6 +35,8 @@ __all__ = ["DriftDetector"]
 SCHEDULE_COLUMNS = ("batch_size", "seq_len")
 SCHEDULES_KEPT = 8
 WAIT_WINDOW = 100
+FAR_BETTER = 2.0
+"""A level this many times ``abrupt_effect_rel`` better than the healthy one is a new level, no recovery."""
 
 
 class DriftDetector:
@@ -164,16 +166,26 @@ class DriftDetector:
     def _look_for_recovery(self, active: Signal, position: Position) -> list[Signal]:
         healthy, samples = self._healthy, self._settings.clear_samples
         count = self._core.history.count
-        if healthy is None or position.index - active.since_index < samples:
+        if healthy is None or self._core.samples < samples:
             return []
         window = self._core.recent(samples)
         level = healthy.location(window)
         tail = healthy.location(window[-2 * CELL :])
         if not (self._is_near(healthy, level, active.level) and self._is_near(healthy, tail, active.level)):
-            return []
+            if not self._is_overlooked(healthy, level):
+                return []
+            self._core.relearn_from(count - samples)
+        else:
+            self._core.settle_at(healthy, count - samples)
         self._active = None
-        self._core.settle_at(healthy, count - samples)
         return [self._recovered(active, position, level)]
+
+    def _is_overlooked(self, healthy: Reference, level: float) -> bool:
+        """Whether the job became better than healthy before the worse level was known well enough to see it."""
+        better = (
+            self._sign * (level - healthy.level) < -FAR_BETTER * self._settings.abrupt_effect_rel * healthy.scale
+        )
+        return better and self._core.reference is None
 
     def _is_near(self, healthy: Reference | None, level: float, worse_level: float | None) -> bool:
         """Whether ``level`` is as good as the healthy one, or nearly."""
@@ -184,7 +196,7 @@ class DriftDetector:
         band = max(settings.clear_effect_share * effect, settings.clear_least_rel * healthy.scale)
         band = min(band, max(settings.clear_most_rel * healthy.scale, healthy.cell_sd))
         distance = self._sign * (level - healthy.level)
-        return -2.0 * self._settings.abrupt_effect_rel * healthy.scale <= distance <= band
+        return -FAR_BETTER * self._settings.abrupt_effect_rel * healthy.scale <= distance <= band
 
     def _recovered(self, active: Signal, at: Position, level: float) -> Signal:
         healthy = active.healthy_level

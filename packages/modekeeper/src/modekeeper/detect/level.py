@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 
 from modekeeper.detect.history import History, Position
-from modekeeper.detect.reference import CELL, Reference, cell_mean, learn_reference
+from modekeeper.detect.reference import CELL, Reference, cell_mean, learn_reference, step_free_cell_sd
 from modekeeper.detect.robust import (
     clamp,
     interquartile_mean,
@@ -32,6 +32,8 @@ REFRESH_CELLS = 5
 SLACK_SD = 0.4
 THRESHOLD_SD = 4.0
 INTERVAL_90 = 1.645
+HALVES_SD = 3.0
+"""The halves of the first window may differ by so many standard deviations of a cell: about 4 of the difference."""
 TAIL = 10
 """Samples at the end of a run that must still be at the new level."""
 RAMP_BLOCK = 25
@@ -118,6 +120,11 @@ class LevelCore:
         """Whether a change is in the air."""
         return self._state.suspected
 
+    @property
+    def samples(self) -> int:
+        """Values seen at the present level."""
+        return self.history.count - self._state.since
+
     def push(self, value: float, position: Position) -> LevelChange | None:
         """Take the next value of the series."""
         self.history.append(clamp(value), position)
@@ -166,9 +173,8 @@ class LevelCore:
         found = learn_reference(window)
         half = len(window) // 2
         difference = abs(found.location(window[half:]) - found.location(window[:half]))
-        tolerance = max(
-            self._settings.abrupt_effect_rel * found.scale, 3.0 * 2.0 * found.standard_error(len(window))
-        )
+        noise = step_free_cell_sd(window, found)
+        tolerance = max(self._settings.abrupt_effect_rel * found.scale, HALVES_SD * noise)
         if difference > tolerance and count - state.since < 5 * need:
             state.learn_from += 2 * CELL
             return

@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from typing import Any
 
+import msgspec
+
 from modekeeper.detect.base import Detector
 from modekeeper.detect.burst import BurstDetector
 from modekeeper.detect.drift import DriftDetector
@@ -13,13 +15,14 @@ from modekeeper.detect.settings import DetectorSettings
 from modekeeper.detect.starvation import StarvationDetector
 from modekeeper.detect.straggler import StragglerDetector
 from modekeeper.model.block import SampleBlock
-from modekeeper.model.signal import Environment, Phase, Signal, SignalKind
+from modekeeper.model.errors import BadInputError
+from modekeeper.model.signal import Environment, Signal, SignalKind
 
 __all__ = ["Panel"]
 
 DEFAULT_SETTINGS = DetectorSettings()
+FORMAT = "detectors.v0"
 KIND_ORDER = {kind: place for place, kind in enumerate(SignalKind)}
-PHASE_ORDER = {Phase.CLEARED: 0, Phase.SUSPECTED: 1, Phase.CONFIRMED: 2, Phase.UNDECIDED: 3}
 
 
 class Panel:
@@ -30,6 +33,7 @@ class Panel:
     """
 
     def __init__(self, settings: DetectorSettings = DEFAULT_SETTINGS) -> None:
+        self._settings = settings
         self._environment = EnvironmentDetector(settings)
         self._detectors: dict[str, Detector] = {
             "straggler": StragglerDetector(settings),
@@ -43,7 +47,7 @@ class Panel:
         }
 
     def update(self, block: SampleBlock) -> list[Signal]:
-        """Signals decided by the samples of ``block``: by sample, then kind, metric and phase."""
+        """Signals decided by the samples of ``block``: by sample, then kind, then metric."""
         return _ordered(signal for detector in self._detectors.values() for signal in detector.update(block))
 
     def conclude(self) -> list[Signal]:
@@ -56,12 +60,28 @@ class Panel:
 
     def snapshot(self) -> dict[str, Any]:
         """Everything remembered, as plain JSON values; no NaN among them."""
-        return {name: detector.snapshot() for name, detector in self._detectors.items()}
+        detectors = {name: detector.snapshot() for name, detector in self._detectors.items()}
+        return {"format": FORMAT, "settings": msgspec.to_builtins(self._settings), "detectors": detectors}
 
     def restore(self, snapshot: dict[str, Any]) -> None:
-        """Take over the :meth:`snapshot` of a panel with the same settings."""
-        for name, detector in self._detectors.items():
-            detector.restore(snapshot[name])
+        """Take over the :meth:`snapshot` of a panel with the same settings.
+
+        Raises:
+            BadInputError: it is not one; the panel must not be used any more.
+        """
+        if snapshot.get("format") != FORMAT or snapshot.get("settings") != msgspec.to_builtins(self._settings):
+            raise BadInputError(
+                "cannot go on with the saved state of the detectors: it is of another version or other settings."
+                " Start anew, without the saved state."
+            )
+        try:
+            for name, detector in self._detectors.items():
+                detector.restore(snapshot["detectors"][name])
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            raise BadInputError(
+                f"cannot go on with the saved state of the detectors: it is damaged ({type(error).__name__})."
+                " Start anew, without the saved state."
+            ) from error
 
 
 def _ordered(signals: Iterable[Signal]) -> list[Signal]:

@@ -8,7 +8,7 @@ import numpy as np
 from modekeeper.detect.robust import huber_location, interquartile_mean, robust_sd
 from modekeeper.model.block import FloatColumn
 
-__all__ = ["CELL", "Reference", "cell_mean", "learn_reference"]
+__all__ = ["CELL", "Reference", "cell_mean", "learn_reference", "step_free_cell_sd"]
 
 CELL = 5
 """Samples averaged into one cell, the unit of the sequential test."""
@@ -21,6 +21,8 @@ MIN_CLIP_REL = 0.03
 """A sample counts for at most this far from the level (the larger of the two), so one spike cannot be a change."""
 FEWEST_BLOCKS = 6
 DEFAULT_INFLATION = 2.0
+GUARD = 0.5
+"""Standard errors of its own by which the inflation is raised."""
 
 
 class Reference(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,10 +68,32 @@ def learn_reference(values: FloatColumn) -> Reference:
     residuals = np.clip(values - level, -clip, clip)
     cell_sd = _block_sd(residuals, CELL)
     cell_sd = max(cell_sd, MIN_NOISE_REL * abs(level))
-    inflation = DEFAULT_INFLATION
-    if cell_sd > 0 and len(values) >= FEWEST_BLOCKS * BLOCK:
-        inflation = max(1.0, BLOCK / CELL * (_block_sd(residuals, BLOCK) / cell_sd) ** 2)
-    return Reference(level=level, clip=clip, cell_sd=cell_sd, inflation=inflation, samples=len(values))
+    return Reference(
+        level=level, clip=clip, cell_sd=cell_sd, inflation=_inflation(residuals, cell_sd), samples=len(values)
+    )
+
+
+def _inflation(residuals: FloatColumn, cell_sd: float) -> float:
+    """How much more block means vary than cells foretell, by overlapping batch means, on the safe side.
+
+    M. S. Meketon and B. Schmeiser, Overlapping batch means: something for nothing?, WSC 1984. The estimate is
+    raised by a share of its own standard error, because a noise taken for too small is a false alarm.
+    """
+    if cell_sd == 0 or len(residuals) < FEWEST_BLOCKS * BLOCK:
+        return DEFAULT_INFLATION
+    sums = np.concatenate(((0.0,), np.cumsum(residuals)))
+    means = (sums[BLOCK::CELL] - sums[:-BLOCK:CELL]) / BLOCK
+    ratio = BLOCK / CELL * (float(means.std(ddof=1)) / cell_sd) ** 2
+    blocks = len(residuals) / BLOCK
+    return max(1.0, ratio * (1.0 + GUARD * math.sqrt(4.0 / 3.0 / blocks)))
+
+
+def step_free_cell_sd(values: FloatColumn, reference: Reference) -> float:
+    """Standard deviation of a cell by the differences of neighbours: one change among ``values`` does not raise it."""
+    cells = len(values) // CELL
+    residuals = np.clip(values[: cells * CELL] - reference.level, -reference.clip, reference.clip)
+    steps = np.abs(np.diff(residuals.reshape(cells, CELL).mean(axis=1)))
+    return float(np.median(steps)) / 0.9539
 
 
 def _block_sd(residuals: FloatColumn, size: int) -> float:

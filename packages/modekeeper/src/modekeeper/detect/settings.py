@@ -27,7 +27,7 @@ class DetectorSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Smallest relative change of a slow kind: steady jobs wander by up to 2.5 %."""
     loss_effect_rel: float = 0.05
     """Smallest relative rise of the loss above its recent level."""
-    drift_z: float = 4.0
+    drift_z: float = 4.5
     """Standard errors a change must be away from none."""
     clear_samples: int = 30
     """Samples near the healthy level after which a finding is cleared."""

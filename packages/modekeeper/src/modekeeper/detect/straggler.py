@@ -136,7 +136,7 @@ class StragglerDetector:
         pooled = np.maximum(_column_medians(scale), MIN_SCALE_REL)
         beyond_noise = excess > settings.straggler_z * pooled
         slow = beyond_noise & (excess > settings.straggler_effect_rel)
-        still = excess > settings.straggler_clear_effect_rel
+        still = excess > np.maximum(settings.straggler_clear_effect_rel, 0.5 * settings.straggler_z * pooled)
         return _Hits(slow.sum(axis=0).tolist(), still.sum(axis=0).tolist(), slow.T.tolist())
 
     def _decide(self, hits: _Hits, at: Position) -> list[Signal]:
@@ -164,6 +164,8 @@ class StragglerDetector:
             if self._suspect is None:
                 self._findings += 1
             self._active = self._signal(workers, hits, Phase.CONFIRMED, at)
+            if before is not None and set(workers) & set(before.workers):
+                self._active = _since(before, self._active)
             signals.append(self._active)
         self._suspect = None
         if before is not None:
@@ -293,6 +295,16 @@ class StragglerDetector:
         self._samples = snapshot["samples"]
         self._judged = snapshot["judged"]
         self._last = Position(*snapshot["last"])
+
+
+def _since(earlier: Signal, signal: Signal) -> Signal:
+    """``signal``, begun when ``earlier`` did."""
+    return msgspec.structs.replace(
+        signal,
+        since_index=earlier.since_index,
+        since_step=earlier.since_step,
+        since_ts_ms=earlier.since_ts_ms,
+    )
 
 
 def _column_medians(values: FloatColumn) -> FloatColumn:

@@ -104,6 +104,7 @@ def _decide(proposal: Proposal, state: LoopState, at: Instant, settings: LoopSet
         cooldown_s=settings.cooldown_s,
         approve_advanced=settings.approve_advanced,
         limits=settings.limits,
+        last_good=state.last_good,
     )
     verdicts = judge(PROPOSAL_GATES, case)
     reasons = tuple(verdict.reason for verdict in verdicts if verdict.reason is not None)

@@ -43,7 +43,7 @@ ADVANCED_BY_MODE: dict[Mode, tuple[str, ...]] = {Mode.STRAGGLER: ("TIMEOUT-GUARD
 def propose(
     situation: Situation, catalog: Catalog, limits: Limits, *, policy: Literal["chord", "scalar"] = "chord"
 ) -> tuple[Proposal, ...]:
-    """At least one proposal: the primary one first, then advanced ones that ask for something.
+    """At least one proposal: the primary one first, then the advanced ones of the mode.
 
     A change that made the job worse is taken back before anything else is tried, in whichever mode.
     """
@@ -55,8 +55,12 @@ def propose(
     first = _one(situation, catalog, limits, primary)
     if worse:
         return (first,)
-    more = [_one(situation, catalog, limits, chord_id) for chord_id in ADVANCED_BY_MODE.get(mode, ())]
-    return (first, *(proposal for proposal in more if proposal.actions or proposal.notes))
+    more = [
+        _one(situation, catalog, limits, chord_id)
+        for chord_id in ADVANCED_BY_MODE.get(mode, ())
+        if find_chord(catalog, chord_id) is not None
+    ]
+    return (first, *more)
 
 
 def _one(situation: Situation, catalog: Catalog, limits: Limits, chord_id: str) -> Proposal:

@@ -175,7 +175,7 @@ def registry_digest() -> str:
 
 
 def is_on_grid(knob: Knob, value: float) -> bool:
-    """Whether ``value`` is one the knob can take: inside its bounds, a whole number of steps above the lower one."""
+    """Whether the knob can take ``value``: inside its bounds, a whole number of steps above the lower one."""
     if not math.isfinite(value) or not knob.lower <= value <= knob.upper:
         return False
     return ((value - knob.lower) / knob.step).is_integer()

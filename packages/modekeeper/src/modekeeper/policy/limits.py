@@ -30,8 +30,8 @@ def limits_from(max_delta_per_step: float | None) -> Limits:
         return Limits()
     if not math.isfinite(max_delta_per_step) or max_delta_per_step < 0:
         raise BadInputError(
-            f"--max-delta-per-step {max_delta_per_step:g} is not usable: give the largest relative change of a knob"
-            f" in one step, 0 or more (default {DEFAULT_MAX_DELTA_PER_STEP:g}: at most double)"
+            f"--max-delta-per-step {max_delta_per_step:g} is not usable: give the largest relative change of a"
+            f" knob in one step, 0 or more (default {DEFAULT_MAX_DELTA_PER_STEP:g}: at most double)"
         )
     return Limits(max_delta_per_step=max_delta_per_step)
 

@@ -17,7 +17,7 @@ from modekeeper.policy.knobs import (
 from modekeeper.policy.limits import Limits, exceeds, limited_target
 from modekeeper.policy.situation import KnownValue, Outcome, OutcomeState, Situation, current_value
 
-__all__ = ["Move", "RAISE", "cheapest_raise", "every_raise", "raise_knob", "shrink_microbatch", "stay"]
+__all__ = ["RAISE", "Move", "cheapest_raise", "every_raise", "raise_knob", "shrink_microbatch", "stay"]
 
 RAISE = 1.5
 """A knob is raised by half, at least by one of its steps: the smallest move whose effect stands out from noise at
@@ -92,6 +92,9 @@ def every_raise(
     for name in names:
         if name not in allowed:
             notes.append(f"knob_not_in_catalog:{name}")
+            continue
+        if _tried_in_vain(situation.outcome, name):
+            notes.append(f"tried_without_effect:{name}")
             continue
         move = raise_knob(situation, name, limits, reason)
         actions.extend(move.actions)

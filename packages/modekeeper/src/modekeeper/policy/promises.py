@@ -10,7 +10,7 @@ __all__ = ["judge_promise", "promise_from", "promise_no_worse"]
 
 WITHIN_SAMPLES = 200
 SHARE_OF_LOSS = 0.25
-"""A change that addresses the named cause wins back at least a quarter of what was lost, or it did not address it."""
+"""A change that addresses the named cause wins back at least a quarter of what was lost, else it missed it."""
 LEAST_REL = 0.01
 """Below one percent no effect can be told from noise."""
 WORSE_REL = 0.02

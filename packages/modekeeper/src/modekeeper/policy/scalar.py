@@ -1,12 +1,14 @@
 """The baseline a chord must beat: one knob, one step, no reasoning about causes.
 
-The classical controller of one variable: something got slower, so the first loader knob that can move goes up by its
-smallest step. It stays inside the envelope of the chord of the mode, so that the gates judge both policies alike.
+The classical controller of one variable: something got slower, so the first loader knob that can move goes up by
+its smallest step. It stays inside the envelope of the chord of the mode, so the gates judge both policies alike.
 """
+
+import msgspec
 
 from modekeeper.model.decision import Proposal, RiskTier
 from modekeeper.model.mode import Mode
-from modekeeper.model.signal import Phase
+from modekeeper.model.signal import Direction, Phase, Signal
 from modekeeper.policy.chord_spec import Catalog, ChordSpec, find_chord
 from modekeeper.policy.knobs import PREFETCH, WORKERS, action_for, format_value, knob_named
 from modekeeper.policy.limits import Limits, limited_target
@@ -25,33 +27,33 @@ def propose(situation: Situation, catalog: Catalog, limits: Limits, *, chord_id:
     spec = find_chord(catalog, chord_id)
     if spec is None:
         return _proposal(situation, None, stay(f"chord_not_in_catalog:{chord_id}"), "nothing is changed")
-    evidence = next((s for s in sorted(situation.signals, key=lambda s: s.id) if s.phase is Phase.CONFIRMED), None)
-    if situation.transition.to_mode not in _ACTS_IN:
-        return _proposal(situation, spec, Move(), "nothing stands that one knob could answer")
-    causes = {signal.cause for signal in situation.signals if signal.cause is not None}
-    if explained := sorted(causes & (ANNOUNCED | NO_MACHINE_TO_BLAME)):
-        return _proposal(situation, spec, stay(*(f"announced:{cause}" for cause in explained)), "nothing is wrong")
-    if situation.outcome is not None and situation.outcome.state is OutcomeState.PENDING:
-        note = f"promise_pending:{situation.outcome.chord_id}"
-        return _proposal(situation, spec, stay(note), "the last change is still being judged")
-    if evidence is None:
-        return _proposal(situation, spec, stay("signal_missing"), "no finding stands")
+    wait = _reason_to_wait(situation, spec)
+    if wait is not None:
+        return wait
     move = _first_step(situation, spec, limits)
-    text = "something got slower: the first loader knob that can moves by one step"
-    proposal = _proposal(situation, spec, move, text if move.actions else "no loader knob can move")
     if not move.actions:
-        return proposal
-    return Proposal(
-        policy=proposal.policy,
-        chord_id=proposal.chord_id,
-        mode=proposal.mode,
-        risk_tier=proposal.risk_tier,
-        actions=proposal.actions,
-        invariants=proposal.invariants,
-        promise=promise_from(evidence),
-        reason=proposal.reason,
-        notes=proposal.notes,
-    )
+        return _proposal(situation, spec, move, "no loader knob can move")
+    text = "something got slower: the first loader knob that can moves by one step"
+    evidence = min(_standing(situation), key=lambda signal: signal.id)
+    return msgspec.structs.replace(_proposal(situation, spec, move, text), promise=promise_from(evidence))
+
+
+def _reason_to_wait(situation: Situation, spec: ChordSpec) -> Proposal | None:
+    signals = _standing(situation)
+    if situation.transition.to_mode not in _ACTS_IN or not signals:
+        return _proposal(situation, spec, Move(), "nothing stands that one knob could answer")
+    causes = {signal.cause for signal in signals if signal.cause is not None}
+    if explained := sorted(causes & (ANNOUNCED | NO_MACHINE_TO_BLAME)):
+        notes = stay(*(f"announced:{cause}" for cause in explained))
+        return _proposal(situation, spec, notes, "explained by the job itself: nothing is wrong")
+    if situation.outcome is not None and situation.outcome.state is OutcomeState.PENDING:
+        note = stay(f"promise_pending:{situation.outcome.chord_id}")
+        return _proposal(situation, spec, note, "the last change is still being judged")
+    return None
+
+
+def _standing(situation: Situation) -> list[Signal]:
+    return [s for s in situation.signals if s.phase is Phase.CONFIRMED and s.direction is Direction.WORSE]
 
 
 def _first_step(situation: Situation, spec: ChordSpec, limits: Limits) -> Move:

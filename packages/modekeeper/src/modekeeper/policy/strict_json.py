@@ -47,16 +47,9 @@ def read_strict(data: bytes, *, longest: int) -> tuple[Any, tuple[Problem, ...]]
     The value is ``None`` when there is none to be had; faults that leave a value (duplicate keys, lone surrogates)
     come with it, and a caller that acts upon the value must not ignore them.
     """
-    if len(data) > longest:
-        return None, (_whole("too_large", f"{len(data)} bytes; at most {longest} are read"),)
-    if data.startswith(b"\xef\xbb\xbf"):
-        return None, (_whole("byte_order_mark", "begins with a byte-order mark; save it as plain UTF-8"),)
-    try:
-        text = data.decode()
-    except UnicodeDecodeError as error:
-        return None, (_whole("not_utf8", f"byte {error.start} is not UTF-8"),)
-    if _depth(text) > DEEPEST:
-        return None, (_whole("too_deep", f"nested more than {DEEPEST} deep"),)
+    text = _text(data, longest)
+    if isinstance(text, Problem):
+        return None, (text,)
     try:
         value = json.loads(text, object_pairs_hook=_object, parse_constant=_refuse, parse_float=_finite)
     except json.JSONDecodeError as error:
@@ -75,6 +68,18 @@ def child(path: str, key: str | int) -> str:
     if _PLAIN_KEY.fullmatch(key):
         return f"{path}.{key}"
     return f"{path}[{json.dumps(shown(key))}]"
+
+
+def _text(data: bytes, longest: int) -> str | Problem:
+    if len(data) > longest:
+        return _whole("too_large", f"{len(data)} bytes; at most {longest} are read")
+    if data.startswith(b"\xef\xbb\xbf"):
+        return _whole("byte_order_mark", "begins with a byte-order mark; save it as plain UTF-8")
+    try:
+        text = data.decode()
+    except UnicodeDecodeError as error:
+        return _whole("not_utf8", f"byte {error.start} is not UTF-8")
+    return _whole("too_deep", f"nested more than {DEEPEST} deep") if _depth(text) > DEEPEST else text
 
 
 def _whole(code: str, message: str) -> Problem:

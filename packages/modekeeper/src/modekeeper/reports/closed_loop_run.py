@@ -11,13 +11,14 @@ from modekeeper.artifacts.contracts.reports import ClosedLoopReport
 from modekeeper.artifacts.explain import ExplainLog
 from modekeeper.artifacts.store import FolderStore
 from modekeeper.artifacts.times import file_stamp
+from modekeeper.loop.apply_request import ApplyRequest
 from modekeeper.loop.engine import Engine
 from modekeeper.loop.recorder import RunRecorder
 from modekeeper.loop.run import run
 from modekeeper.loop.settings import LoopSettings
 from modekeeper.ports.clock import Clock, StopSignal
 from modekeeper.ports.telemetry import TelemetrySource
-from modekeeper.reports.decision_facts import ApplyRequest, CatalogUse, RawRecording
+from modekeeper.reports.decision_facts import CatalogUse, RawRecording
 from modekeeper.reports.run_folder import RunRecord, write_run_folder
 from modekeeper.reports.trace_file import TRACE_NAME, trace_file
 from modekeeper.value.opportunity import CostModel

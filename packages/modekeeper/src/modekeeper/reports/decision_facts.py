@@ -14,8 +14,6 @@ from modekeeper.reports.answer import RunFacts, answer
 from modekeeper.value.opportunity import CostModel, estimate_opportunity
 
 __all__ = [
-    "NO_APPLY",
-    "ApplyRequest",
     "CatalogUse",
     "RawRecording",
     "answer_of",
@@ -24,20 +22,6 @@ __all__ = [
     "opportunity_of",
     "raw_fields",
 ]
-
-
-@dataclass(frozen=True, kw_only=True)
-class ApplyRequest:
-    """Whether an apply was asked for, and what stopped it."""
-
-    requested: bool = False
-    block_reasons: tuple[str, ...] = ()
-    kill_switch_active: bool = False
-    kill_switch_signal: str | None = None
-
-
-NO_APPLY = ApplyRequest()
-"""Nobody asked for an apply."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -105,15 +105,18 @@ class _Drawing:
 
     def _label_rows(self) -> tuple[PlacedLabel, ...]:
         """Rows of the findings' labels, counted from the curve upwards."""
-        # From the right, so that no label lies across the line that leads to a higher one.
-        named = [(n, mark) for n, mark in enumerate(self._scene.findings) if mark.label][::-1]
-        widths = [min(_width(mark.label, _SMALL_PT) + 0.1, self._plot_in) for _, mark in named]
-        lefts = [
-            min(self._inches(mark.x), self._plot_in - width)
-            for (_, mark), width in zip(named, widths, strict=True)
-        ]
-        rows = placed(lefts, widths, _MOST_ROWS, 0.08)
-        return tuple(PlacedLabel(named[row.number][0], row.left, row.row) for row in rows)
+        # A label stands right of its line, or left of it near the right edge. Taken in this order, from the
+        # lowest row up, hardly a label lies across the line that leads to a higher one.
+        right, left = [], []
+        for number, mark in enumerate(self._scene.findings):
+            x, width = self._inches(mark.x), min(_width(mark.label, _SMALL_PT) + 0.1, self._plot_in)
+            if mark.label and x + width <= self._plot_in:
+                right.append((number, x, width))
+            elif mark.label:
+                left.append((number, max(x - width, 0.0), width))
+        boxes = [*left, *right[::-1]]
+        rows = placed([box[1] for box in boxes], [box[2] for box in boxes], _MOST_ROWS, 0.08)
+        return tuple(PlacedLabel(boxes[row.number][0], row.left, row.row) for row in rows)
 
     def _change_rows(self) -> tuple[PlacedLabel, ...]:
         """Rows of the changes, sign and text together."""
@@ -277,7 +280,7 @@ class _Drawing:
             axes.xaxis.set_major_formatter(formatter)
             axes.xaxis.get_offset_text().set(size=_SMALL_PT, color=LIGHT["ink"])
         else:
-            axes.xaxis.set_major_locator(ticker.MaxNLocator(most, integer=True, steps=[1, 2, 2.5, 5, 10]))
+            axes.xaxis.set_major_locator(ticker.MaxNLocator(most, integer=True, min_n_ticks=1))
             axes.xaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:,.0f}"))
         axes.set_xlabel(axis.value, size=_TEXT_PT, color=LIGHT["ink"])
 

@@ -40,7 +40,7 @@ class Ruler:
         self.start = min(known, default=0.0)
         self.stop = max(known, default=1.0)
         if self.stop <= self.start:
-            half = 0.5 / _DAY_MS * 1000 if self.axis is Axis.TIME else 0.5
+            half = 1000 / _DAY_MS if self.axis is Axis.TIME else 1.0
             self.start, self.stop = self.start - half, self.start + half
 
     def at(self, index: int, step: int | None, ts_ms: int | None) -> float | None:

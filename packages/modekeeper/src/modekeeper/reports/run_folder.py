@@ -12,6 +12,7 @@ from modekeeper.artifacts.contracts.parts import AuditTrace, SourcePart
 from modekeeper.artifacts.contracts.reports import ClosedLoopReport
 from modekeeper.artifacts.explain import ExplainLog
 from modekeeper.artifacts.store import FolderStore
+from modekeeper.loop.apply_request import ApplyRequest, apply_block_reasons
 from modekeeper.loop.recorder import RunRecorder
 from modekeeper.loop.settings import LoopSettings
 from modekeeper.loop.tick import LoopState
@@ -24,7 +25,6 @@ from modekeeper.planning.undo import rollback_plan
 from modekeeper.policy.catalog import catalog_digest
 from modekeeper.policy.knobs import registry_digest
 from modekeeper.reports.decision_facts import (
-    ApplyRequest,
     CatalogUse,
     RawRecording,
     answer_of,
@@ -38,6 +38,7 @@ from modekeeper.reports.publishing import path_in, publish_json, times
 from modekeeper.value.opportunity import CostModel
 
 __all__ = ["RunRecord", "write_run_folder"]
+
 
 @dataclass(frozen=True, kw_only=True)
 class RunRecord:
@@ -119,6 +120,8 @@ def _report(
     opportunity = opportunity_of(recorder, run.cost)
     decisions = state.standing
     actions = [action for decision in decisions for action in decision.proposal.actions]
+    reasons = apply_block_reasons(run.apply, state, run.settings)
+    switch = run.apply.kill_switch
     planned = [d for d in decisions if d.status is DecisionStatus.PLANNED]
     held_back = next((d.blocked_reason for d in decisions if d.status is DecisionStatus.BLOCKED), None)
     return ClosedLoopReport(
@@ -133,10 +136,10 @@ def _report(
         apply_requested=run.apply.requested,
         apply_attempted=False,
         apply_ok=False if run.apply.requested else None,
-        apply_blocked_reason=run.apply.block_reasons[0] if run.apply.block_reasons else None,
-        block_reasons=run.apply.block_reasons,
-        kill_switch_active=run.apply.kill_switch_active,
-        kill_switch_signal=run.apply.kill_switch_signal,
+        apply_blocked_reason=reasons[0] if reasons else None,
+        block_reasons=reasons,
+        kill_switch_active=switch.active,
+        kill_switch_signal=switch.signal,
         verify_ok=None,
         mode=state.modes.mode,
         chord=decisions[0].proposal.chord_id if decisions else "NORMAL-HOLD",

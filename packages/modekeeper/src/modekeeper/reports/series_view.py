@@ -1,5 +1,6 @@
 """The curve of a run: which metric, in which unit, between which limits, with the spikes beyond them."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -82,7 +83,7 @@ def series_view(points: Sequence[SeriesPoint], ruler: Ruler, levels_ms: Sequence
         return _nothing(notes)
     marks = [_bounded(mark) for mark in levels_ms] if metric == "step_time_ms" else []
     bottom, top, log = _limits(known, marks)
-    divisor, unit = _unit(metric, top)
+    divisor, unit = _unit(metric, math.sqrt(bottom * top) if log else top)
     spikes, spike_notes = _spikes(known, ruler, bottom, top, metric)
     return SeriesView(
         label=f"{_NAMES[metric]}{f' ({unit})' if unit else ''}",
@@ -177,11 +178,11 @@ def _quantile(ordered: Sequence[float], share: float) -> float:
     return ordered[min(int(share * len(ordered)), len(ordered) - 1)]
 
 
-def _unit(metric: str, top: float) -> tuple[float, str]:
+def _unit(metric: str, typical: float) -> tuple[float, str]:
     if metric != "step_time_ms":
         return 1.0, ""
     for limit, divisor, unit in _TIME_UNITS:
-        if top < limit:
+        if typical < limit:
             return divisor, unit
     return _HOUR_MS, "h"
 

@@ -40,5 +40,3 @@ class TraceFile:
 def trace_file(folder: FolderStore) -> Iterator[TraceFile]:
     with folder.stream(TRACE_NAME) as file:
         yield TraceFile(file.write)
-
-

@@ -8,13 +8,14 @@ from modekeeper.artifacts.contracts.parts import SourcePart
 from modekeeper.artifacts.contracts.reports import WatchArtifactPaths, WatchReport
 from modekeeper.artifacts.store import FolderStore
 from modekeeper.artifacts.times import file_stamp
+from modekeeper.loop.apply_request import ApplyRequest
 from modekeeper.loop.recorder import RunRecorder
 from modekeeper.loop.settings import LoopSettings
 from modekeeper.loop.tick import LoopState
 from modekeeper.model.ingest import IngestCounters
 from modekeeper.model.signal import Environment
 from modekeeper.reports.decision_facts import answer_of, environment_part, raw_fields
-from modekeeper.reports.decision_facts import ApplyRequest, RawRecording
+from modekeeper.reports.decision_facts import RawRecording
 from modekeeper.reports.markdown import watch_summary
 from modekeeper.reports.publishing import path_in, times
 from modekeeper.value.opportunity import CostModel

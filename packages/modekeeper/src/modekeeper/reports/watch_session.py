@@ -15,6 +15,7 @@ from modekeeper.artifacts.contracts.parts import SourcePart
 from modekeeper.artifacts.explain import ExplainLog
 from modekeeper.artifacts.store import FolderStore
 from modekeeper.artifacts.times import iso_utc, parse_iso
+from modekeeper.loop.apply_request import ApplyRequest
 from modekeeper.loop.engine import Engine
 from modekeeper.loop.recorder import RunRecorder
 from modekeeper.loop.schedule import next_slot
@@ -23,7 +24,7 @@ from modekeeper.loop.watching import IterationFacts, iterate
 from modekeeper.model.errors import BadInputError, FailedError
 from modekeeper.ports.clock import Clock, StopSignal
 from modekeeper.ports.telemetry import TelemetrySource
-from modekeeper.reports.decision_facts import ApplyRequest, CatalogUse, RawRecording
+from modekeeper.reports.decision_facts import CatalogUse, RawRecording
 from modekeeper.reports.run_folder import RunRecord, write_run_folder
 from modekeeper.reports.trace_file import TRACE_NAME, trace_file
 from modekeeper.reports.watch_report import WatchRollUp, write_watch_report

@@ -159,7 +159,7 @@ class SyntheticSource:
     """Samples of a scenario, one a second of telemetry time, as fast as they are read.
 
     Args:
-        scenario: one of ``scenario_names()``.
+        scenario: one of ``scenario_names()``, or one of your own.
         seed: not negative; the same seed gives the same samples.
         duration_s: how many samples: fewer cut the scenario, more let its last segment go on.
         start_ts_ms: time of the first sample, Unix milliseconds.
@@ -172,13 +172,13 @@ class SyntheticSource:
 
     def __init__(
         self,
-        scenario: str,
+        scenario: str | Scenario,
         seed: int = 0,
         duration_s: int | None = None,
         start_ts_ms: int = DEFAULT_START_TS_MS,
         samples_per_read: int | None = None,
     ) -> None:
-        self.scenario = find_scenario(scenario)
+        self.scenario = scenario if isinstance(scenario, Scenario) else find_scenario(scenario)
         if seed < 0:
             raise BadInputError(f"the seed cannot be negative: {seed}. Give a whole number from 0.")
         if duration_s is not None and duration_s < 0:

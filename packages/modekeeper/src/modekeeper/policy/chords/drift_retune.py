@@ -26,30 +26,30 @@ def propose(situation: Situation, spec: ChordSpec, limits: Limits) -> Proposal:
     if wait is not None:
         return wait
     drifts = [s for s in confirmed(situation, SignalKind.DRIFT) if s.direction is not Direction.BETTER]
+    starved = confirmed(situation, SignalKind.DATA_STARVATION)
     causes = {signal.cause for signal in drifts if signal.cause is not None}
-    if announced := sorted(causes & ANNOUNCED):
+    untunable = causes & ANNOUNCED or any(signal.metric == _LOSS for signal in drifts)
+    if MEMORY_PRESSURE in causes and not untunable:
+        return _memory(situation, spec, limits, _first_with(drifts, MEMORY_PRESSURE))
+    if (INPUT_BOUND in causes or starved) and not untunable:
+        evidence = _first_with(drifts, INPUT_BOUND) if INPUT_BOUND in causes else starved[0]
+        return _input(situation, spec, limits, evidence)
+    return _nothing(situation, spec, drifts, sorted(causes))
+
+
+def _nothing(situation: Situation, spec: ChordSpec, drifts: list[Signal], causes: list[str]) -> Proposal:
+    """Why no knob is turned, the strongest reason first."""
+    if announced := [cause for cause in causes if cause in ANNOUNCED]:
         text = f"the job announced this change itself ({listed(announced)}): nothing to tune"
         return hold(situation, spec, text, *(f"announced:{cause}" for cause in announced))
     if any(signal.metric == _LOSS for signal in drifts):
-        return hold(
-            situation, spec, "the loss got worse: no knob is turned on top of that", "for_a_person:loss_worse"
-        )
-    starved = confirmed(situation, SignalKind.DATA_STARVATION)
-    if MEMORY_PRESSURE in causes:
-        return _memory(situation, spec, limits, _first_with(drifts, MEMORY_PRESSURE))
-    if INPUT_BOUND in causes or starved:
-        evidence = starved[0] if INPUT_BOUND not in causes else _first_with(drifts, INPUT_BOUND)
-        return _input(situation, spec, limits, evidence)
+        text = "the loss got worse: a person must look, no knob is turned on top of that"
+        return hold(situation, spec, text, "for_a_person:loss_worse")
     if causes:
-        text = f"cause {listed(sorted(causes))}: no knob reaches it, a person must look"
-        return hold(situation, spec, text, *(f"for_a_person:{cause}" for cause in sorted(causes)))
-    return hold(
-        situation,
-        spec,
-        "the cause of the slow-down is not known: nothing is tuned on a guess",
-        "cause_unknown",
-        "emit:data_wait_ms",
-    )
+        text = f"cause {listed(causes)}: no knob reaches it, a person must look"
+        return hold(situation, spec, text, *(f"for_a_person:{cause}" for cause in causes))
+    text = "the cause of the slow-down is not known: nothing is tuned on a guess"
+    return hold(situation, spec, text, "cause_unknown", "emit:data_wait_ms")
 
 
 def _input(situation: Situation, spec: ChordSpec, limits: Limits, evidence: Signal) -> Proposal:

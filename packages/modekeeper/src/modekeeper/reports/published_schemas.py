@@ -18,12 +18,16 @@ from modekeeper.artifacts.contracts.reports import (
     WatchReport,
 )
 from modekeeper.artifacts.explain import ExplainEvent
-from modekeeper.model.decision import Plan, RollbackPlan
+from modekeeper.model.decision import Plan
 from modekeeper.model.trace import TraceEvent
+from modekeeper.planning.undo import RollbackPlan
+from modekeeper.policy.chord_spec import Catalog
+from modekeeper.reports.watch_state import WatchState
 
 __all__ = ["SCHEMAS", "schema_files"]
 
 SCHEMAS: dict[str, type[msgspec.Struct]] = {
+    "chord_catalog.v1": Catalog,
     "chords_validate.v0": ChordsValidateReport,
     "closed_loop.v0": ClosedLoopReport,
     "decision_trace_event.v0": TraceEvent,
@@ -36,6 +40,7 @@ SCHEMAS: dict[str, type[msgspec.Struct]] = {
     "quickstart.v0": QuickstartReport,
     "rollback_plan.v0": RollbackPlan,
     "watch.v0": WatchReport,
+    "watch_state.v0": WatchState,
 }
 """Name of a schema file to the type it is made from."""
 
@@ -51,8 +56,8 @@ def _schema(name: str, kind: type[msgspec.Struct]) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Write the schema files beside this module."""
-    folder = Path(__file__).parent / "schemas"
+    """Write the schema files into the package."""
+    folder = Path(__file__).parents[1] / "artifacts" / "schemas"
     for name, data in schema_files().items():
         (folder / name).write_bytes(data)
     sys.stdout.write(f"wrote {len(SCHEMAS)} schemas\n")

@@ -1,0 +1,1 @@
+"""From approved changes to a plan a person can review, its script, and the way back."""
