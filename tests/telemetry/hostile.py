@@ -7,11 +7,31 @@ from tests.telemetry.feeding import T0_MS
 
 NAMES = st.sampled_from(
     [
-        "ts", "ts_ms", "timestamp", "time", "step", "step_time_ms", "latency_ms", "loss", "throughput", "data_wait_ms",
-        "gpu_util_pct", "worker_latencies_ms", "worker_groups", "node", "gpu_model", "phase", "knobs", "knob.concurrency",
-        "modekeeper/knob.x", "rank", "batch_size", "\u0000", "other",
+        "ts",
+        "ts_ms",
+        "timestamp",
+        "time",
+        "step",
+        "step_time_ms",
+        "latency_ms",
+        "loss",
+        "throughput",
+        "data_wait_ms",
+        "gpu_util_pct",
+        "worker_latencies_ms",
+        "worker_groups",
+        "node",
+        "gpu_model",
+        "phase",
+        "knobs",
+        "knob.concurrency",
+        "modekeeper/knob.x",
+        "rank",
+        "batch_size",
+        "\u0000",
+        "other",
     ]
-)  
+)
 SCALARS = st.one_of(
     st.none(),
     st.booleans(),
@@ -75,10 +95,26 @@ LINES = st.one_of(
     st.binary(max_size=40),
     VALUES.map(_json),
     st.sampled_from(
-        [b"", b" ", b"\r", b"\xef\xbb\xbf{}", b"null", b"[]", b"{", b"ts,step,step_time_ms", b"1,2,3", b'1,"2', b"\0" * 5,
-         b"[" * 90, b'{"a":' * 90 + b"1" + b"}" * 90, b"x" * 300, b'{"ts":NaN,"loss":-Infinity}', b'{"ts":1,"loss":1e999}']
+        [
+            b"",
+            b" ",
+            b"\r",
+            b"\xef\xbb\xbf{}",
+            b"null",
+            b"[]",
+            b"{",
+            b"ts,step,step_time_ms",
+            b"1,2,3",
+            b'1,"2',
+            b"\0" * 5,
+            b"[" * 90,
+            b'{"a":' * 90 + b"1" + b"}" * 90,
+            b"x" * 300,
+            b'{"ts":NaN,"loss":-Infinity}',
+            b'{"ts":1,"loss":1e999}',
+        ]
     ),
-)  
+)
 """One line, without its end."""
 
 FILES = st.one_of(

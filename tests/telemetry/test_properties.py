@@ -74,8 +74,6 @@ def test_read_sizes_compression_and_kind_of_source_do_not_matter(lines: list[byt
         assert grown(growing, path, data, sizes) == expected
 
 
-
-
 def grown(source: FileSource, path: Path, data: bytes, sizes: list[int]) -> tuple[list[Row], IngestCounters]:
     """What a source gives that looks again each time the file has grown."""
     blocks: list[SampleBlock] = []

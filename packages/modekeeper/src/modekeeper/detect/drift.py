@@ -201,7 +201,7 @@ class DriftDetector:
     def _recovered(self, active: Signal, at: Position, level: float) -> Signal:
         healthy = active.healthy_level
         text = f"{self._metric} is back at {level:.4g} {self._unit}"
-        text += "" if healthy is None else f", near its healthy level of {healthy:.4g} {self._unit}"
+        text += "" if healthy is None else f" (healthy level {healthy:.4g} {self._unit})"
         return cleared(active, at, text, level)
 
     def _direction(self, change: LevelChange) -> Direction:

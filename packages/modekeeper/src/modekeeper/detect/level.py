@@ -33,7 +33,7 @@ SLACK_SD = 0.4
 THRESHOLD_SD = 4.0
 INTERVAL_90 = 1.645
 HALVES_SD = 3.0
-"""The halves of the first window may differ by so many standard deviations of a cell: about 4 of the difference."""
+"""The halves of a first window may differ by so many standard deviations of a cell, about 4 of the difference."""
 TAIL = 10
 """Samples at the end of a run that must still be at the new level."""
 RAMP_BLOCK = 25

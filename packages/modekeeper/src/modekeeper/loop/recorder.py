@@ -8,7 +8,6 @@ from modekeeper.artifacts.contracts.parts import Findings, ModeSpan
 from modekeeper.loop.findings import FindingsRegister
 from modekeeper.loop.series import SeriesRecorder
 from modekeeper.model.block import SampleBlock
-from modekeeper.model.mode import Mode
 from modekeeper.model.trace import DecisionStatus, TraceEvent
 
 __all__ = ["RunRecorder", "Totals"]
@@ -112,24 +111,33 @@ class RunRecorder:
 
     def _stay(self, event: TraceEvent) -> None:
         spans = self._state.spans
-        if spans and not event.transition.changed:
-            stay = spans[-1]
-            first_seen = stay.from_ts_ms is None
-            spans[-1] = msgspec.structs.replace(
-                stay,
-                from_ts_ms=event.at_ts_ms if first_seen else stay.from_ts_ms,
-                to_index=event.at_index,
-                to_step=event.at_step,
-                to_ts_ms=event.at_ts_ms,
-                chord_id=event.chord_id,
-            )
+        if not spans:
+            spans.append(self._start(event))
+        spans[-1] = msgspec.structs.replace(
+            spans[-1], to_index=event.at_index, to_step=event.at_step, to_ts_ms=event.at_ts_ms
+        )
+        if not event.transition.changed:
+            spans[-1] = msgspec.structs.replace(spans[-1], chord_id=event.chord_id)
             return
-        if not spans and event.transition.changed:
-            spans.append(_start_of_run(event))
         spans.append(_entered(event))
         if len(spans) > _KEPT:
             del spans[0]
             self._state.spans_left_out += 1
+
+    def _start(self, event: TraceEvent) -> ModeSpan:
+        """The stay a run begins with."""
+        first_ts_ms, first_step = self._series.first or (None, None)
+        return ModeSpan(
+            mode=event.transition.from_mode,
+            reason="start",
+            from_index=0,
+            from_step=first_step,
+            from_ts_ms=first_ts_ms,
+            to_index=event.at_index,
+            to_step=event.at_step,
+            to_ts_ms=event.at_ts_ms,
+            chord_id=event.chord_id if not event.transition.changed else "NORMAL-HOLD",
+        )
 
 
 def _entered(event: TraceEvent) -> ModeSpan:
@@ -144,19 +152,4 @@ def _entered(event: TraceEvent) -> ModeSpan:
         to_step=event.at_step,
         to_ts_ms=event.at_ts_ms,
         chord_id=event.chord_id,
-    )
-
-
-def _start_of_run(event: TraceEvent) -> ModeSpan:
-    """The stay before the first event, when that event already left it."""
-    return ModeSpan(
-        mode=Mode.NORMAL,
-        reason="start",
-        from_index=0,
-        from_step=None,
-        from_ts_ms=None,
-        to_index=event.at_index,
-        to_step=event.at_step,
-        to_ts_ms=event.at_ts_ms,
-        chord_id="NORMAL-HOLD",
     )

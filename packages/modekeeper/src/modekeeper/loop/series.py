@@ -77,6 +77,11 @@ class SeriesRecorder:
         """Samples taken in so far."""
         return self._state.count
 
+    @property
+    def first(self) -> tuple[int, int | None] | None:
+        """Time and step of the first sample; ``None`` before it."""
+        return self._state.first
+
     def telemetry(self) -> Telemetry:
         """The series so far."""
         state = self._state

@@ -1,7 +1,7 @@
 """A plan as a shell script a person can read and run by hand.
 
-Nothing in the script is believed to be harmless: every value is quoted as one word of the shell, options carry theirs
-after ``=``, and names stand behind ``--``. It runs with the bash 3.2 that macOS has.
+Nothing in the script is believed to be harmless: every value is quoted as one word of the shell, options carry
+theirs after ``=``, and names stand behind ``--``. It runs with the bash 3.2 that macOS has.
 """
 
 import json
@@ -46,6 +46,10 @@ esac
 READ_OPTIONS=()
 for option in "$@"; do
   case "$option" in
+    --)
+      echo "ERROR: only options are understood, with their values after '='" >&2
+      exit 2
+      ;;
     --dry-run | --dry-run=* | --field-manager=* | --output=* | -o=*) ;;
     -*) READ_OPTIONS+=("$option") ;;
     *)
@@ -56,38 +60,51 @@ for option in "$@"; do
 done
 """
 
-_LIVE_PODS = """\
+_SELECTOR = (
+    "go-template={{with .spec.selector}}{{if .matchExpressions}}!{{end}}"
+    "{{range $key, $value := .matchLabels}}{{$key}}={{$value}},{{end}}{{end}}"
+)
+"""Labels as ``key=value,``; an exclamation mark where labels alone do not say which pods are meant."""
+_POD_NAMES = (
+    'go-template={{range .items}}{{if not .metadata.deletionTimestamp}}{{.metadata.name}}{{"\\n"}}{{end}}{{end}}'
+)
+_UNFINISHED = "status.phase!=Succeeded,status.phase!=Failed"
 
-# Names of the live pods of one object, one a line: LIVE_PODS NAMESPACE KIND/NAME.
-live_pods() {
+_LIVE_PODS = f"""
+# Names of the live pods of one object, one a line: live_pods NAMESPACE KIND/NAME.
+live_pods() {{
   local selector
   # shellcheck disable=SC2016  # the dollar signs belong to the template
-  selector="$("$KUBECTL" get --namespace="$1" ${READ_OPTIONS[@]+"${READ_OPTIONS[@]}"} --output='go-template={{with .spec.selector}}{{if .matchExpressions}}!{{end}}{{range $key, $value := .matchLabels}}{{$key}}={{$value}},{{end}}{{end}}' -- "$2" </dev/null)"
-  selector="${selector%,}"
+  selector="$("$KUBECTL" get ${{READ_OPTIONS[@]+"${{READ_OPTIONS[@]}}"}} --namespace="$1" \\
+    --output={quote(_SELECTOR)} -- "$2" </dev/null)" || return 1
+  selector="${{selector%,}}"
   case "$selector" in
     "" | *[!A-Za-z0-9._/=,-]*)
-      echo "ERROR: the pods of the object cannot be told by its labels alone: no pod is touched" >&2
+      echo "ERROR: the pods of this object cannot be told by its labels alone: nothing is changed" >&2
       return 1
       ;;
   esac
-  "$KUBECTL" get --namespace="$1" ${READ_OPTIONS[@]+"${READ_OPTIONS[@]}"} --selector="$selector" --field-selector='status.phase!=Succeeded,status.phase!=Failed' --output='go-template={{range .items}}{{if not .metadata.deletionTimestamp}}{{.metadata.name}}{{"\\n"}}{{end}}{{end}}' -- pods </dev/null
-}
+  "$KUBECTL" get ${{READ_OPTIONS[@]+"${{READ_OPTIONS[@]}}"}} --namespace="$1" --selector="$selector" \\
+    --field-selector={quote(_UNFINISHED)} \\
+    --output={quote(_POD_NAMES)} -- pods </dev/null
+}}
+
 """
 
 _EACH_POD = """\
 while IFS= read -r pod; do
   if [ -n "$pod" ]; then
-    "$KUBECTL" patch {namespace} --type=merge {patch} "$@" -- "pod/$pod" </dev/null
+    "$KUBECTL" patch "$@" {namespace} --type=merge {patch} -- "pod/$pod" </dev/null
   fi
-done <<<"$pods"
+done <<<"$pods_{number}"
 """
 
 
 def render(plan: Plan) -> str:
     """The script ``k8s_plan.kubectl.sh``; of a plan without items, one that does nothing and names no tool.
 
-    A hot item first finds the live pods of its object, and stops before any change where their selector is empty
-    or not made of labels alone; then the object is patched, then each pod.
+    The live pods of all hot items are found first: where the selector of an object is empty or not made of labels
+    alone, the script stops before any change. Then each object is patched, and after it its pods.
 
     Raises:
         BadInputError: a text of the plan holds a NUL or half of a surrogate pair, which no program can be given.
@@ -95,27 +112,38 @@ def render(plan: Plan) -> str:
     digest = plan.digest if _DIGEST.fullmatch(plan.digest) else "(digest not readable)"
     if not plan.items:
         return _NOTHING.format(digest=digest)
-    parts = [_HEADER.format(digest=digest, items=len(plan.items))]
-    if any(item.actuation is Actuation.HOT for item in plan.items):
+    numbered = list(enumerate(plan.items, start=1))
+    hot = [(number, item) for number, item in numbered if _touches_pods(item)]
+    parts = [_HEADER.format(digest=digest, items=len(numbered))]
+    if hot:
         parts.append(_LIVE_PODS)
-    parts.extend(_item(number, item) for number, item in enumerate(plan.items, start=1))
+        parts.extend(
+            f'pods_{number}="$(live_pods {_word(item.namespace)} {_name(item)})"\n' for number, item in hot
+        )
+    parts.extend(_item(number, item) for number, item in numbered)
     return "".join(parts)
 
 
 def _item(number: int, item: PlanItem) -> str:
-    namespace, name = _word(f"--namespace={item.namespace}"), _word(f"{item.kind}/{item.name}")
+    namespace = _word(f"--namespace={item.namespace}")
     patch = _word(f"--patch={_json(item.patch)}")
-    lines = [f"\n# Item {number}: {item.actuation.value}.\n"]
-    write = f'"$KUBECTL" patch {namespace} --type=merge {patch} "$@" -- {name} </dev/null\n'
-    if item.actuation is not Actuation.HOT or item.pod_patch is None:
-        return "".join([*lines, write])
-    lines.append(f'pods="$(live_pods {_word(item.namespace)} {name})"\n')
-    lines.append(write)
-    lines.append(_EACH_POD.format(namespace=namespace, patch=_word(f"--patch={_json(item.pod_patch)}")))
-    return "".join(lines)
+    text = f"\n# Item {number}: {item.actuation.value}.\n"
+    text += f'"$KUBECTL" patch "$@" {namespace} --type=merge {patch} -- {_name(item)} </dev/null\n'
+    if _touches_pods(item):
+        pod_patch = _word(f"--patch={_json(item.pod_patch)}")
+        text += _EACH_POD.format(namespace=namespace, patch=pod_patch, number=number)
+    return text
 
 
-def _json(patch: dict[str, Any]) -> str:
+def _touches_pods(item: PlanItem) -> bool:
+    return item.actuation is Actuation.HOT and item.pod_patch is not None
+
+
+def _name(item: PlanItem) -> str:
+    return _word(f"{item.kind}/{item.name}")
+
+
+def _json(patch: dict[str, Any] | None) -> str:
     """ASCII alone: a script must not depend on the encoding of the machine it runs on."""
     return json.dumps(patch, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
 

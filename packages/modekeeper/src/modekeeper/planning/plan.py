@@ -51,7 +51,8 @@ def build_plan(changes: Sequence[ApprovedChange]) -> Plan:
             before = values.setdefault((target, name), text)
             if before != text:
                 raise BadInputError(
-                    f"two changes want {name} of {target.kind}/{target.name} to be {before} and {text}: approve one"
+                    f"two changes want {name} of {target.kind}/{target.name} to be {before} and {text}:"
+                    " approve one"
                 )
             knobs[target, actuation][name] = text
             chords[target, actuation].add(change.proposal.chord_id)
@@ -60,7 +61,7 @@ def build_plan(changes: Sequence[ApprovedChange]) -> Plan:
 
 
 def plan_digest(plan: Plan) -> str:
-    """``sha256:<hex>`` over the canonical JSON (sorted keys, no whitespace, UTF-8) of all but the digest itself."""
+    """``sha256:<hex>`` over the canonical JSON (sorted keys, no whitespace, UTF-8) of all but the digest."""
     fields = msgspec.to_builtins(plan)
     del fields["digest"]
     return canonical_digest(fields)

@@ -187,10 +187,22 @@ def _why(facts: RunFacts) -> list[str]:
 def _quiet(facts: RunFacts) -> list[str]:
     undecided = [signal.explanation for signal in facts.findings.undecided if signal.explanation]
     pauses = facts.findings.confirmed_by_kind.get(SignalKind.BURST, 0)
-    lines = undecided[:_MOST_REASONS]
-    if pauses:
+    lines = [*_ended_troubles(facts), *undecided][:_MOST_REASONS]
+    if pauses and not lines:
         lines.append(f"{count(pauses, 'pause')} seen; none of them changed the pace of the job")
     return lines or ["no detector found a change worth paying for"]
+
+
+def _ended_troubles(facts: RunFacts) -> list[str]:
+    """What happened before, in a run that is healthy again."""
+    kinds = (SignalKind.DRIFT, SignalKind.STRAGGLER, SignalKind.DATA_STARVATION)
+    ended = [f for f in facts.findings.ended if f.signal.kind in kinds and f.signal.direction is Direction.WORSE]
+    lines = [
+        f"{f.signal.explanation}; over at {moment(f.ended_step, f.ended_ts_ms)}" for f in ended if f.signal.explanation
+    ]
+    crowds = [span for span in facts.mode_spans if span.mode is Mode.BURST]
+    lines += [f"a crowd of pauses from {moment(span.from_step, span.from_ts_ms)}" for span in crowds]
+    return lines
 
 
 def _cost(opportunity: Opportunity, findings: Findings) -> str:

@@ -25,6 +25,7 @@ __all__ = [
 ]
 
 _MOST_ROWS = 200
+_MOST_WORKERS = 16
 _LONG = 2000
 
 _Column: TypeAlias = tuple[str, str]
@@ -75,8 +76,8 @@ def _finding_row(finding: Finding) -> _Row:
     signal = finding.signal
     names = [signal.kind.replace("_", " ")]
     if signal.workers:
-        shown = ", ".join(str(worker) for worker in signal.workers[:16])
-        more = f" and {len(signal.workers) - 16} more" if len(signal.workers) > 16 else ""  # noqa: PLR2004
+        shown = ", ".join(str(worker) for worker in signal.workers[:_MOST_WORKERS])
+        more = f" and {len(signal.workers) - _MOST_WORKERS} more" if len(signal.workers) > _MOST_WORKERS else ""
         names.append(f"worker{'s' if len(signal.workers) > 1 else ''} {shown}{more}")
     if signal.nodes:
         names.append(f"on {', '.join(signal.nodes[:8])}")

@@ -27,7 +27,7 @@ _OBSERVE = "observe_latest.json"
 _EVAL = "eval_latest.json"
 _TRACE = "decision_trace_latest.jsonl"
 
-_REPORT_LIMIT_BYTES = 64 << 20
+_REPORT_LIMIT_BYTES = 128 << 20
 _TRACE_LIMIT_BYTES = 1 << 30
 _LINE_LIMIT_BYTES = 4 << 20
 _TURNS_KEPT = 400

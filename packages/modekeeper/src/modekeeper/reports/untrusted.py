@@ -8,6 +8,10 @@ _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 """Unicode categories without a shape of their own: controls, direction marks, lone surrogates, private use."""
 
 
+_LAST_SHORT = 0xFFFF
+"""The last character whose escape has four digits."""
+
+
 def visible(text: str, limit: int = 500) -> str:
     r"""``text`` on one line, every invisible character spelled out, cut to ``limit`` characters.
 
@@ -23,4 +27,4 @@ def _shown(character: str) -> str:
     if character == " " or unicodedata.category(character) not in _HIDDEN:
         return character
     code = ord(character)
-    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"  # noqa: PLR2004
+    return f"\\u{code:04x}" if code <= _LAST_SHORT else f"\\U{code:08x}"

@@ -84,7 +84,7 @@ class ModeSpan(msgspec.Struct, frozen=True, kw_only=True):
     from_step: int | None
     from_ts_ms: int | None
     to_index: int
-    """Last sample of the stay."""
+    """Sample at which the mode was left; the last one seen while it lasts."""
     to_step: int | None
     to_ts_ms: int | None
     chord_id: str
