@@ -75,6 +75,7 @@ def test_the_page_answers_first_and_has_everything_else() -> None:
         "dataloader_num_workers 4 → 6 batches",
         "cooldown: stop: cooldown_active",
         "186 s of 300 s left",
+        "drift of step time ms on node-a",
         "90 %: +74 % to +78 %",
         "still standing",
         "Cause: input bound",

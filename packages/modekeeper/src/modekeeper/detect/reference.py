@@ -89,7 +89,7 @@ def _inflation(residuals: FloatColumn, cell_sd: float) -> float:
 
 
 def step_free_cell_sd(values: FloatColumn, reference: Reference) -> float:
-    """Standard deviation of a cell by the differences of neighbours: a change among ``values`` does not raise it."""
+    """Standard deviation of a cell by differences of neighbours: a change among ``values`` does not raise it."""
     cells = len(values) // CELL
     residuals = np.clip(values[: cells * CELL] - reference.level, -reference.clip, reference.clip)
     steps = np.abs(np.diff(residuals.reshape(cells, CELL).mean(axis=1)))

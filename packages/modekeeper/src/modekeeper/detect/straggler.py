@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from modekeeper.detect.base import (
     BEFORE_FIRST,
@@ -22,42 +23,26 @@ from modekeeper.detect.base import (
     signal_to_json,
     undecided,
 )
-from modekeeper.detect.history import Position, floats_from_json, floats_to_json
-from modekeeper.detect.peers import FEWEST_PEERS, is_stage_like, row_latencies, slowdowns
+from modekeeper.detect.history import Position
+from modekeeper.detect.peer_window import PeerWindow, SlowSteps, worker_row
+from modekeeper.detect.peers import FEWEST_PEERS, is_stage_like, row_latencies
 from modekeeper.detect.robust import run_start
 from modekeeper.detect.settings import DetectorSettings
-from modekeeper.model.block import FloatColumn, SampleBlock
+from modekeeper.model.block import SampleBlock
 from modekeeper.model.signal import Direction, Phase, Signal, SignalKind
 
 __all__ = ["StragglerDetector"]
 
 METRIC = "worker_latencies_ms"
-MIN_SCALE_REL = 0.01
-"""Smallest relative scale of a group: identical peers must not make rounding significant."""
 JOIN_SHORTFALL = 2
 """Workers that lack so many slow steps join a finding that is being confirmed: they began together."""
 SUSPECT_HITS = 5
 STAGE_TIGHTNESS = 0.25
 """Workers of one stage differ by less than this share of what sets them apart from the others."""
 INTERVAL_90 = 1.645
+MEDIAN_ERROR = 1.2533
+"""Standard error of a median in those of a mean."""
 NAMED = 8
-
-
-class _Row(msgspec.Struct):
-    position: Position
-    excess: list[float | None]
-    scale: list[float | None]
-    location: list[float | None]
-    node: str | None
-    gpu_model: str | None
-
-
-class _Hits(msgspec.Struct):
-    """Slow steps of each worker in the window, by the entering and by the clearing threshold."""
-
-    slow: list[int]
-    still: list[int]
-    rows: list[list[bool]]
 
 
 class StragglerDetector:
@@ -70,10 +55,10 @@ class StragglerDetector:
 
     def __init__(self, settings: DetectorSettings) -> None:
         self._settings = settings
-        self._rows: list[_Row] = []
+        self._window = PeerWindow(settings)
         self._groups: tuple[str, ...] | None = None
         self._inferred: tuple[str, ...] | None = None
-        self._seen_healthy: list[bool] = []
+        self._seen_healthy: NDArray[np.bool_] = np.zeros(0, dtype=np.bool_)
         self._active: Signal | None = None
         self._suspect: str | None = None
         self._findings = 0
@@ -95,27 +80,16 @@ class StragglerDetector:
         self._samples += 1
         latencies = row_latencies(block.workers[row])
         groups = block.worker_groups[row]
-        if groups is not None and len(groups) != len(latencies):
-            groups = None
+        if groups is None or len(groups) != len(latencies):
+            known = self._groups if self._groups is not None and len(self._groups) == len(latencies) else None
+            groups = known
         at = position_at(block, row)
         signals = self._begin_layout(len(latencies), groups, at)
-        excess, scale, location = slowdowns(latencies, self._inferred or groups)
-        if not np.isfinite(excess).any():
+        kept = worker_row(at, latencies, block.node[row], block.gpu_model[row])
+        if not self._window.append(kept, latencies, self._inferred or groups):
             return signals
         self._judged += 1
-        self._rows.append(
-            _Row(
-                position=at,
-                excess=floats_to_json(excess.tolist()),
-                scale=floats_to_json(scale.tolist()),
-                location=floats_to_json(location.tolist()),
-                node=block.node[row],
-                gpu_model=block.gpu_model[row],
-            )
-        )
-        del self._rows[: -self._settings.straggler_window_samples]
-        hits = self._count()
-        return [*signals, *self._decide(hits, at)]
+        return [*signals, *self._decide(at)] if self._window.is_full else signals
 
     def _begin_layout(self, workers: int, groups: tuple[str, ...] | None, at: Position) -> list[Signal]:
         """Another number of workers or other groups: ranks mean something else now."""
@@ -124,46 +98,37 @@ class StragglerDetector:
         signals = []
         if self._active is not None:
             signals.append(cleared(self._active, at, f"the layout changed: {workers} workers now"))
-        self._rows, self._groups, self._inferred = [], groups, None
-        self._seen_healthy = [False] * workers
+        self._window.clear()
+        self._groups, self._inferred = groups, None
+        self._seen_healthy = np.zeros(workers, dtype=np.bool_)
         self._active = self._suspect = None
         return signals
 
-    def _count(self) -> _Hits:
+    def _decide(self, at: Position) -> list[Signal]:
         settings = self._settings
-        excess = np.array([floats_from_json(row.excess) for row in self._rows])
-        scale = np.array([floats_from_json(row.scale) for row in self._rows])
-        pooled = np.maximum(_column_medians(scale), MIN_SCALE_REL)
-        beyond_noise = excess > settings.straggler_z * pooled
-        slow = beyond_noise & (excess > settings.straggler_effect_rel)
-        still = excess > np.maximum(settings.straggler_clear_effect_rel, 0.5 * settings.straggler_z * pooled)
-        return _Hits(slow.sum(axis=0).tolist(), still.sum(axis=0).tolist(), slow.T.tolist())
-
-    def _decide(self, hits: _Hits, at: Position) -> list[Signal]:
-        settings = self._settings
-        if len(self._rows) < settings.straggler_window_samples:
+        steps = self._window.slow_steps()
+        self._seen_healthy |= self._window.judged() & (steps.slow <= settings.straggler_clear_hits)
+        if self._active is None and steps.slow.max() < SUSPECT_HITS:
+            self._suspect = None
             return []
-        for worker, count in enumerate(hits.slow):
-            judged = self._rows[-1].excess[worker] is not None
-            self._seen_healthy[worker] |= judged and count <= settings.straggler_clear_hits
         standing = set(self._active.workers) if self._active is not None else set()
-        stay = {w for w in standing if hits.still[w] > settings.straggler_clear_hits}
-        new = {w for w, count in enumerate(hits.slow) if count >= settings.straggler_hits} - standing
+        stay = {w for w in standing if steps.still[w] > settings.straggler_clear_hits}
+        new = _at_least(steps, settings.straggler_hits) - standing
         if new:
-            new |= {w for w, n in enumerate(hits.slow) if n >= settings.straggler_hits - JOIN_SHORTFALL} - standing
+            new |= _at_least(steps, settings.straggler_hits - JOIN_SHORTFALL) - standing
             if self._is_stage(new):
                 return self._stage_split(new, at)
         if (now := stay | new) != standing:
-            return self._change(sorted(now), hits, at)
-        return self._suspicion(hits, standing, at)
+            return self._change(sorted(now), steps, at)
+        return self._suspicion(steps, standing, at)
 
-    def _change(self, workers: list[int], hits: _Hits, at: Position) -> list[Signal]:
+    def _change(self, workers: list[int], steps: SlowSteps, at: Position) -> list[Signal]:
         before, self._active = self._active, None
         signals: list[Signal] = []
         if workers:
             if self._suspect is None:
                 self._findings += 1
-            self._active = self._signal(workers, hits, Phase.CONFIRMED, at)
+            self._active = self._signal(workers, steps, Phase.CONFIRMED, at)
             if before is not None and set(workers) & set(before.workers):
                 self._active = _since(before, self._active)
             signals.append(self._active)
@@ -174,15 +139,15 @@ class StragglerDetector:
             signals.insert(0, cleared(before, at, text))
         return signals
 
-    def _suspicion(self, hits: _Hits, standing: set[int], at: Position) -> list[Signal]:
-        suspects = [w for w, count in enumerate(hits.slow) if count >= SUSPECT_HITS and w not in standing]
+    def _suspicion(self, steps: SlowSteps, standing: set[int], at: Position) -> list[Signal]:
+        suspects = sorted(_at_least(steps, SUSPECT_HITS) - standing)
         if not suspects:
             self._suspect = None
             return []
         if self._suspect is not None:
             return []
         self._findings += 1
-        signal = self._signal(suspects, hits, Phase.SUSPECTED, at)
+        signal = self._signal(suspects, steps, Phase.SUSPECTED, at)
         self._suspect = signal.id
         return [signal]
 
@@ -192,42 +157,35 @@ class StragglerDetector:
             return False
         if not is_stage_like(sorted(workers), len(self._seen_healthy)):
             return False
-        effects = [self._median(w, "excess") for w in workers]
-        return max(effects) - min(effects) <= STAGE_TIGHTNESS * min(effects)
+        effects = self._window.effects(sorted(workers))
+        return bool(np.ptp(effects) <= STAGE_TIGHTNESS * effects.min())
 
     def _stage_split(self, workers: set[int], at: Position) -> list[Signal]:
         total = len(self._seen_healthy)
-        effect = min(self._median(w, "excess") for w in workers)
         names = sorted(workers)
+        effect = float(self._window.effects(names).min())
         text = (
             f"{_name(names)} of {total} are {percent(effect)} slower, alike, and were so from the first sample:"
             " a long pipeline stage looks like this, and so do slow machines; give worker_groups to tell"
         )
         self._inferred = tuple("slow" if worker in workers else "rest" for worker in range(total))
-        self._rows = []
+        self._window.clear()
         self._suspect = None
         signal = undecided(SignalKind.STRAGGLER, METRIC, at, text, self._judged)
         return [
             msgspec.structs.replace(signal, workers=tuple(names), effect=effect, cause="possible_stage_imbalance")
         ]
 
-    def _median(self, worker: int, field: str) -> float:
-        values = [getattr(row, field)[worker] for row in self._rows]
-        return float(np.median([v for v in values if v is not None]))
-
-    def _signal(self, workers: list[int], hits: _Hits, phase: Phase, at: Position) -> Signal:
-        settings = self._settings
-        start = self._rows[run_start(np.any([hits.rows[w] for w in workers], axis=0))].position
-        baseline = float(np.median([self._median(w, "location") for w in workers]))
-        effects = [self._median(w, "excess") for w in workers]
-        effect = float(np.median(effects))
-        spread = [row.excess[w] for row in self._rows for w in workers]
-        known = np.array([v for v in spread if v is not None])
-        half = INTERVAL_90 * 1.2533 * float(known.std()) / math.sqrt(len(self._rows))
-        total, least = len(self._seen_healthy), min(hits.slow[w] for w in workers)
+    def _signal(self, workers: list[int], steps: SlowSteps, phase: Phase, at: Position) -> Signal:
+        window, rows = self._window, self._window.rows
+        start = rows[run_start(steps.rows[:, workers].any(axis=1))].position
+        baseline = window.baseline(workers)
+        effect = float(np.median(window.effects(workers)))
+        half = INTERVAL_90 * MEDIAN_ERROR * window.spread(workers) / math.sqrt(len(rows))
+        total, least = len(self._seen_healthy), int(steps.slow[workers].min())
         text = (
             f"{_name(workers)} of {total}: {baseline * (1 + effect):.4g} ms a step against {baseline:.4g} ms"
-            f" of the peers ({percent(effect)} more) in at least {least} of the last {len(self._rows)} samples"
+            f" of the peers ({percent(effect)} more) in at least {least} of the last {len(rows)} samples"
         )
         return Signal(
             id=f"{SignalKind.STRAGGLER.value}-{METRIC}-{self._findings}",
@@ -247,11 +205,11 @@ class StragglerDetector:
             effect_low=effect - half,
             effect_high=effect + half,
             healthy_level=baseline,
-            confidence=_confidence(len(workers), total, least, settings.straggler_window_samples),
-            samples_used=len(self._rows),
+            confidence=_confidence(len(workers), total, least, len(rows)),
+            samples_used=len(rows),
             workers=tuple(workers),
-            nodes=tuple(sorted({row.node for row in self._rows if row.node is not None})),
-            gpu_models=tuple(sorted({row.gpu_model for row in self._rows if row.gpu_model is not None})),
+            nodes=tuple(sorted({row.node for row in rows if row.node is not None})),
+            gpu_models=tuple(sorted({row.gpu_model for row in rows if row.gpu_model is not None})),
             explanation=text,
         )
 
@@ -271,10 +229,10 @@ class StragglerDetector:
     def snapshot(self) -> dict[str, Any]:
         """Plain JSON values."""
         return {
-            "rows": msgspec.to_builtins(self._rows),
+            "rows": self._window.snapshot(),
             "groups": None if self._groups is None else list(self._groups),
             "inferred": None if self._inferred is None else list(self._inferred),
-            "seen_healthy": list(self._seen_healthy),
+            "seen_healthy": self._seen_healthy.tolist(),
             "active": signal_to_json([self._active] if self._active else []),
             "suspect": self._suspect,
             "findings": self._findings,
@@ -285,10 +243,10 @@ class StragglerDetector:
 
     def restore(self, snapshot: dict[str, Any]) -> None:
         """Take over a :meth:`snapshot`."""
-        self._rows = msgspec.convert(snapshot["rows"], list[_Row])
         self._groups = None if snapshot["groups"] is None else tuple(snapshot["groups"])
         self._inferred = None if snapshot["inferred"] is None else tuple(snapshot["inferred"])
-        self._seen_healthy = list(snapshot["seen_healthy"])
+        self._window.restore(snapshot["rows"], self._inferred or self._groups)
+        self._seen_healthy = np.array(snapshot["seen_healthy"], dtype=np.bool_)
         self._active = next(iter(signal_from_json(snapshot["active"])), None)
         self._suspect = snapshot["suspect"]
         self._findings = snapshot["findings"]
@@ -307,12 +265,9 @@ def _since(earlier: Signal, signal: Signal) -> Signal:
     )
 
 
-def _column_medians(values: FloatColumn) -> FloatColumn:
-    """Median of each column over its finite values; ``NaN`` where it has none."""
-    medians = np.full(values.shape[1], np.nan)
-    filled = np.isfinite(values).any(axis=0)
-    medians[filled] = np.nanmedian(values[:, filled], axis=0)
-    return medians
+def _at_least(steps: SlowSteps, hits: int) -> set[int]:
+    """Workers with so many slow steps."""
+    return set(np.flatnonzero(steps.slow >= hits).tolist())
 
 
 def _confidence(slow: int, total: int, hits: int, window: int) -> float:

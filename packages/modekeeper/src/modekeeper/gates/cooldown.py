@@ -3,11 +3,9 @@
 from modekeeper.gates.base import block, let_pass
 from modekeeper.gates.case import GateCase
 from modekeeper.model.decision import BlockReason, Verdict
-from modekeeper.policy.chord_spec import find_chord
+from modekeeper.policy.chord_spec import RELOCK_CHORD, find_chord
 
 __all__ = ["Cooldown"]
-
-RELOCK = "RECOVER-RELOCK"
 
 
 class Cooldown:
@@ -32,9 +30,9 @@ def _why_not(case: GateCase) -> str | None:
     left_ms = _left_ms(case.planned_at_ms, now_ms, max(spec.cooldown_ms, asked_ms))
     if left_ms > 0:
         return f"{spec.id} acted a short time ago: {left_ms / 1000:g} s left"
-    if spec.id == RELOCK or not case.relocked_at_ms:
+    if spec.id == RELOCK_CHORD or not case.relocked_at_ms:
         return None
-    lock = find_chord(case.catalog, RELOCK)
+    lock = find_chord(case.catalog, RELOCK_CHORD)
     if lock is None or lock.cooldown_ms is None:
         return "how long the lock after a step back lasts is not known"
     left_ms = _left_ms(case.relocked_at_ms, now_ms, lock.cooldown_ms)

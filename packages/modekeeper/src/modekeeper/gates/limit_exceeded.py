@@ -3,7 +3,7 @@
 from modekeeper.gates.base import block, let_pass
 from modekeeper.gates.case import GateCase
 from modekeeper.model.decision import BlockReason, Verdict
-from modekeeper.policy.chord_spec import find_chord
+from modekeeper.policy.chord_spec import RELOCK_CHORD
 from modekeeper.policy.limits import exceeds
 from modekeeper.policy.wording import listed
 
@@ -18,8 +18,8 @@ class LimitExceeded:
 
     def check(self, case: GateCase) -> Verdict:
         """See :class:`modekeeper.gates.base.Gate`."""
-        spec = find_chord(case.catalog, case.proposal.chord_id)
-        goes_back = spec is not None and "exact_previous_values" in spec.invariants
+        # Bound to the chord, not to its invariants: a user's own catalog may add invariants to any chord.
+        goes_back = case.proposal.chord_id == RELOCK_CHORD
         too_far = [
             action.knob
             for action in case.proposal.actions

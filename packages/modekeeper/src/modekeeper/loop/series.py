@@ -39,7 +39,8 @@ class _State(msgspec.Struct, kw_only=True):
     first: tuple[int, int | None] | None = None
     last: tuple[int, int | None] | None = None
     workers_max: int = 0
-    metrics_seen: set[str] = set()
+    metrics_seen: list[str] = []
+    """Sorted: the order of a set differs from process to process."""
 
 
 class SeriesRecorder:
@@ -61,7 +62,8 @@ class SeriesRecorder:
         state.last = (int(block.ts_ms[-1]), block.step_at(len(block) - 1))
         state.count += len(block)
         state.workers_max = max(state.workers_max, block.workers.shape[1])
-        state.metrics_seen.update(n for n in METRIC_COLUMNS if not np.isnan(block.metrics[n]).all())
+        seen = [n for n in METRIC_COLUMNS if not np.isnan(block.metrics[n]).all()]
+        state.metrics_seen = sorted({*state.metrics_seen, *seen})
         start = 0
         while start < len(block):
             run = state.open_run or _started(block, start)
@@ -93,7 +95,7 @@ class SeriesRecorder:
             first_step=state.first[1] if state.first else None,
             last_step=state.last[1] if state.last else None,
             workers_max=state.workers_max,
-            metrics_seen=tuple(sorted(state.metrics_seen)),
+            metrics_seen=tuple(state.metrics_seen),
             samples_per_point=state.run_length,
             points=tuple(_point(run) for run in runs),
         )

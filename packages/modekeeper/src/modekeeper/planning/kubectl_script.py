@@ -6,6 +6,7 @@ theirs after ``=``, and names stand behind ``--``. It runs with the bash 3.2 tha
 
 import json
 import re
+from collections.abc import Iterator
 from shlex import quote
 from typing import Any
 
@@ -145,12 +146,34 @@ def _name(item: PlanItem) -> str:
 
 def _json(patch: dict[str, Any] | None) -> str:
     """ASCII alone: a script must not depend on the encoding of the machine it runs on."""
-    return json.dumps(patch, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    for text in _texts(patch):
+        _sendable(text)
+    try:
+        return json.dumps(patch, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise BadInputError(f"a patch of the plan is no JSON ({error}): make the plan again") from None
+
+
+def _texts(value: Any) -> Iterator[str]:
+    match value:
+        case str():
+            yield value
+        case dict():
+            for key, item in value.items():
+                yield from _texts(key)
+                yield from _texts(item)
+        case list() | tuple():
+            for item in value:
+                yield from _texts(item)
 
 
 def _word(text: str) -> str:
+    return quote(_sendable(text))
+
+
+def _sendable(text: str) -> str:
     if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
         raise BadInputError(
             "the plan holds a text no program can be given (NUL or half a surrogate pair): refused"
         )
-    return quote(text)
+    return text

@@ -10,11 +10,22 @@ from functools import cache
 from modekeeper.model.errors import FailedError
 from modekeeper.policy.catalog_check import CatalogCheck, validate_catalog
 from modekeeper.policy.catalog_trust import CatalogChoice, choose_catalog, effective_catalog
-from modekeeper.policy.chord_spec import CATALOG_SCHEMA, Budget, Catalog, ChordSpec, catalog_digest, find_chord
+from modekeeper.policy.chord_spec import (
+    CATALOG_SCHEMA,
+    HOLD_CHORD,
+    RELOCK_CHORD,
+    Budget,
+    Catalog,
+    ChordSpec,
+    catalog_digest,
+    find_chord,
+)
 from modekeeper.policy.strict_json import Problem
 
 __all__ = [
     "CATALOG_SCHEMA",
+    "HOLD_CHORD",
+    "RELOCK_CHORD",
     "Budget",
     "Catalog",
     "CatalogCheck",

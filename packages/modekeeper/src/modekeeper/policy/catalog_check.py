@@ -3,7 +3,7 @@
 import difflib
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -203,7 +203,7 @@ class _Checker:
             text = "a catalog holds no values: targets are decided from evidence at run time; remove this field"
             self._add(path, "target_value_forbidden", text)
             return
-        near = difflib.get_close_matches(name[:64], known, n=1, cutoff=0.6)
+        near = self._similar(name, known)
         text = "no field of this object" + (f"; did you mean {near[0]!r}?" if near else "; remove it")
         self._add(path, "unknown_field", text)
 
@@ -267,10 +267,16 @@ class _Checker:
     def _known_word(self, word: str, path: str, code: str, known: list[str]) -> str | None:
         if word in known:
             return word
-        near = difflib.get_close_matches(word[:64], known, n=1, cutoff=0.6)
+        near = self._similar(word, known)
         hint = f"did you mean {near[0]!r}?" if near else f"one of {', '.join(known)}"
         self._add(path, code, f"{shown(word)!r} is not known; {hint}")
         return None
+
+    def _similar(self, word: str, known: Sequence[str]) -> list[str]:
+        """What a mistyped ``word`` may have meant; not looked for once nobody will read it."""
+        if len(self.problems) > MOST_PROBLEMS:
+            return []
+        return difflib.get_close_matches(word[:64], known, n=1, cutoff=0.6)
 
     def _wrong_type(self, path: str, value: Any, wanted: str) -> None:
         names = {bool: "true or false", int: "a number", float: "a decimal number", str: "a text", list: "a list"}

@@ -6,13 +6,10 @@ import msgspec
 
 from modekeeper.model.decision import RiskTier
 from modekeeper.policy.catalog_check import validate_catalog
-from modekeeper.policy.chord_spec import Budget, Catalog, ChordSpec, find_chord
+from modekeeper.policy.chord_spec import HOLD_CHORD, Budget, Catalog, ChordSpec, find_chord
 from modekeeper.policy.strict_json import Problem, child
 
-__all__ = ["HOLD_CHORD", "CatalogChoice", "choose_catalog", "effective_catalog"]
-
-HOLD_CHORD = "NORMAL-HOLD"
-"""Doing nothing cannot be taken away."""
+__all__ = ["CatalogChoice", "choose_catalog", "effective_catalog"]
 
 
 class CatalogChoice(msgspec.Struct, frozen=True, kw_only=True):

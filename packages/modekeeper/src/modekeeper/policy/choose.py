@@ -5,7 +5,7 @@ from typing import Literal
 from modekeeper.model.decision import Proposal, RiskTier
 from modekeeper.model.mode import Mode
 from modekeeper.policy import scalar
-from modekeeper.policy.chord_spec import Catalog, find_chord
+from modekeeper.policy.chord_spec import HOLD_CHORD, RELOCK_CHORD, Catalog, find_chord
 from modekeeper.policy.chords import (
     burst_absorb,
     drift_retune,
@@ -21,20 +21,20 @@ from modekeeper.policy.situation import OutcomeState, Situation
 __all__ = ["ADVANCED_BY_MODE", "CHORDS", "PRIMARY_BY_MODE", "propose"]
 
 CHORDS: dict[str, ChordFunction] = {
-    "NORMAL-HOLD": normal_hold.propose,
+    HOLD_CHORD: normal_hold.propose,
     "DRIFT-RETUNE": drift_retune.propose,
     "BURST-ABSORB": burst_absorb.propose,
     "INPUT-STRAGGLER": input_straggler.propose,
-    "RECOVER-RELOCK": recover_relock.propose,
+    RELOCK_CHORD: recover_relock.propose,
     "TIMEOUT-GUARD": timeout_guard.propose,
 }
 
 PRIMARY_BY_MODE: dict[Mode, str] = {
-    Mode.NORMAL: "NORMAL-HOLD",
+    Mode.NORMAL: HOLD_CHORD,
     Mode.DRIFT: "DRIFT-RETUNE",
     Mode.BURST: "BURST-ABSORB",
     Mode.STRAGGLER: "INPUT-STRAGGLER",
-    Mode.RECOVER: "RECOVER-RELOCK",
+    Mode.RECOVER: RELOCK_CHORD,
 }
 
 ADVANCED_BY_MODE: dict[Mode, tuple[str, ...]] = {Mode.STRAGGLER: ("TIMEOUT-GUARD",)}
@@ -49,7 +49,7 @@ def propose(
     """
     mode = situation.transition.to_mode
     worse = situation.outcome is not None and situation.outcome.state is OutcomeState.WORSE
-    primary = "RECOVER-RELOCK" if worse else PRIMARY_BY_MODE[mode]
+    primary = RELOCK_CHORD if worse else PRIMARY_BY_MODE[mode]
     if policy == "scalar" and not worse:
         return (scalar.propose(situation, catalog, limits, chord_id=primary),)
     first = _one(situation, catalog, limits, primary)
@@ -69,7 +69,7 @@ def _one(situation: Situation, catalog: Catalog, limits: Limits, chord_id: str) 
         return CHORDS[chord_id](situation, spec, limits)
     return Proposal(
         policy="chord",
-        chord_id="NORMAL-HOLD",
+        chord_id=HOLD_CHORD,
         mode=situation.transition.to_mode,
         risk_tier=RiskTier.SAFE,
         reason=f"the catalog in force does not have {chord_id}: nothing is changed",

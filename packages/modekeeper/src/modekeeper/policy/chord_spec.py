@@ -6,9 +6,22 @@ from modekeeper.artifacts.canonical import canonical_digest
 from modekeeper.model.decision import RiskTier
 from modekeeper.model.signal import SignalKind
 
-__all__ = ["CATALOG_SCHEMA", "Budget", "Catalog", "ChordSpec", "catalog_digest", "find_chord"]
+__all__ = [
+    "CATALOG_SCHEMA",
+    "HOLD_CHORD",
+    "RELOCK_CHORD",
+    "Budget",
+    "Catalog",
+    "ChordSpec",
+    "catalog_digest",
+    "find_chord",
+]
 
 CATALOG_SCHEMA = "chord_catalog.v1"
+HOLD_CHORD = "NORMAL-HOLD"
+"""Does nothing, and so cannot be taken away."""
+RELOCK_CHORD = "RECOVER-RELOCK"
+"""Takes changes back; the only one whose steps may be as large as the way back is."""
 
 
 class Budget(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,7 +9,7 @@ import msgspec
 from modekeeper.model.decision import Proposal, RiskTier
 from modekeeper.model.mode import Mode
 from modekeeper.model.signal import Direction, Phase, Signal
-from modekeeper.policy.chord_spec import Catalog, ChordSpec, find_chord
+from modekeeper.policy.chord_spec import HOLD_CHORD, Catalog, ChordSpec, find_chord
 from modekeeper.policy.knobs import PREFETCH, WORKERS, action_for, format_value, knob_named
 from modekeeper.policy.limits import Limits, limited_target
 from modekeeper.policy.moves import Move, stay, usable_value
@@ -80,7 +80,7 @@ def _first_step(situation: Situation, spec: ChordSpec, limits: Limits) -> Move:
 def _proposal(situation: Situation, spec: ChordSpec | None, move: Move, reason: str) -> Proposal:
     return Proposal(
         policy="scalar",
-        chord_id="NORMAL-HOLD" if spec is None else spec.id,
+        chord_id=HOLD_CHORD if spec is None else spec.id,
         mode=situation.transition.to_mode,
         risk_tier=RiskTier.SAFE if spec is None else spec.risk_tier,
         actions=move.actions,

@@ -37,6 +37,9 @@ _MOST_ROWS = 5
 _ROOMY_IN = 8.0
 """Wider pictures have room for longer lines, more ticks and a legend in one row."""
 
+_IN_FRONT = (Tone.NEUTRAL, Tone.BETTER, Tone.WORSE, Tone.STRAGGLER)
+"""Of findings with one onset, the later of these is drawn over the others."""
+
 _BAND_OPACITY, _TINT_OPACITY = 0.32, 0.13
 _STYLES: dict[Tone, Literal["-", "--", ":", "-."]] = {
     Tone.WORSE: "-",
@@ -206,7 +209,7 @@ class _Drawing:
                 view.bursts, [0.025] * len(view.bursts), "|", transform=axes.get_xaxis_transform(),
                 color=LIGHT["burst"], markersize=9, markeredgewidth=1.0, clip_on=False,
             )  # fmt: skip
-        for mark in view.findings:
+        for mark in sorted(view.findings, key=lambda mark: _IN_FRONT.index(mark.tone)):
             colour = LIGHT[tone_role(mark.tone)]
             axes.axvline(mark.x, color=colour, linewidth=1.3, linestyle=_STYLES[mark.tone])
             axes.axvline(mark.decided_x, color=colour, linewidth=0.8, linestyle=":", alpha=0.8)

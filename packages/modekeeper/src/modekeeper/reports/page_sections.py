@@ -74,7 +74,9 @@ def _finding_order(finding: Finding) -> tuple[bool, bool, int, str]:
 
 def _finding_row(finding: Finding) -> _Row:
     signal = finding.signal
-    names = [signal.kind.replace("_", " ")]
+    names = [signal.kind.replace("_", " ").replace("gpu", "GPU")]
+    if signal.kind is SignalKind.DRIFT:
+        names.append(f"of {signal.metric.replace('_', ' ')}")
     if signal.workers:
         shown = ", ".join(str(worker) for worker in signal.workers[:_MOST_WORKERS])
         more = f" and {len(signal.workers) - _MOST_WORKERS} more" if len(signal.workers) > _MOST_WORKERS else ""

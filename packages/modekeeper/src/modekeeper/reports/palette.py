@@ -53,8 +53,9 @@ DARK: Mapping[str, str] = MappingProxyType(
 MODE_INK = "#000000"
 """Text on the colour of a mode, which is bright on either paper."""
 
+# Lines only: a hatch of dots or stars makes a picture of 100 kB one of half a megabyte.
 HATCHES: Mapping[Mode, str] = MappingProxyType(
-    {Mode.NORMAL: "", Mode.DRIFT: "///", Mode.BURST: "xxx", Mode.STRAGGLER: "...", Mode.RECOVER: "\\\\\\"}
+    {Mode.NORMAL: "", Mode.DRIFT: "///", Mode.BURST: "xxx", Mode.STRAGGLER: "+++", Mode.RECOVER: "\\\\\\"}
 )
 
 

@@ -1,0 +1,62 @@
+#!/usr/bin/env bash
+# ModeKeeper plan sha256:5228df2e910e81a33eec91cd9b373816328ad8a00daf84d44dba6a8108c41cab
+# Items: 1. Running this script changes the cluster; look first with:
+#   bash k8s_plan.kubectl.sh --dry-run=server
+# Options are handed to every kubectl call, for example --context=NAME (with '=', or they are not understood).
+# KUBECTL names another kubectl. While MODEKEEPER_KILL_SWITCH is set, nothing is done.
+set -euo pipefail
+
+KUBECTL="${KUBECTL:-kubectl}"
+
+case "${MODEKEEPER_KILL_SWITCH:-}" in
+  "" | 0 | [Ff][Aa][Ll][Ss][Ee] | [Nn][Oo] | [Oo][Ff][Ff]) ;;
+  *)
+    echo "ERROR: MODEKEEPER_KILL_SWITCH is set: nothing is changed" >&2
+    exit 2
+    ;;
+esac
+
+# Reading takes the same options, without those that only writing knows.
+READ_OPTIONS=()
+for option in "$@"; do
+  case "$option" in
+    --)
+      echo "ERROR: only options are understood, with their values after '='" >&2
+      exit 2
+      ;;
+    --dry-run | --dry-run=* | --field-manager=* | --output=* | -o=*) ;;
+    -*) READ_OPTIONS+=("$option") ;;
+    *)
+      echo "ERROR: only options are understood, with their values after '='" >&2
+      exit 2
+      ;;
+  esac
+done
+
+# Names of the live pods of one object, one a line: live_pods NAMESPACE KIND/NAME.
+live_pods() {
+  local selector
+  # shellcheck disable=SC2016  # the dollar signs belong to the template
+  selector="$("$KUBECTL" get ${READ_OPTIONS[@]+"${READ_OPTIONS[@]}"} --namespace="$1" \
+    --output='go-template={{with .spec.selector}}{{if .matchExpressions}}!{{end}}{{range $key, $value := .matchLabels}}{{$key}}={{$value}},{{end}}{{end}}' -- "$2" </dev/null)" || return 1
+  selector="${selector%,}"
+  case "$selector" in
+    "" | *[!A-Za-z0-9._/=,-]*)
+      echo "ERROR: the pods of this object cannot be told by its labels alone: nothing is changed" >&2
+      return 1
+      ;;
+  esac
+  "$KUBECTL" get ${READ_OPTIONS[@]+"${READ_OPTIONS[@]}"} --namespace="$1" --selector="$selector" \
+    --field-selector='status.phase!=Succeeded,status.phase!=Failed' \
+    --output='go-template={{range .items}}{{if not .metadata.deletionTimestamp}}{{.metadata.name}}{{"\n"}}{{end}}{{end}}' -- pods </dev/null
+}
+
+pods_1="$(live_pods default Deployment/trainer)"
+
+# Item 1: hot.
+"$KUBECTL" patch "$@" --namespace=default --type=merge '--patch={"metadata":{"annotations":{"modekeeper/knob.dataloader_prefetch_factor":"3"}}}' -- Deployment/trainer </dev/null
+while IFS= read -r pod; do
+  if [ -n "$pod" ]; then
+    "$KUBECTL" patch "$@" --namespace=default --type=merge '--patch={"metadata":{"annotations":{"modekeeper/knob.dataloader_prefetch_factor":"3"}}}' -- "pod/$pod" </dev/null
+  fi
+done <<<"$pods_1"

@@ -1,0 +1,23 @@
+"""Writes the golden files anew: ``python tests/golden/regenerate.py``. Read the difference before you commit it."""
+
+import shutil
+import tempfile
+from pathlib import Path
+
+from cases import CASES, EXPECTED, golden, run_case, tree
+
+
+def main() -> None:
+    shutil.rmtree(EXPECTED, ignore_errors=True)
+    for name in CASES:
+        with tempfile.TemporaryDirectory() as folder:
+            _, out = run_case(name, Path(folder))
+            for file, data in golden(tree(out)).items():
+                place = EXPECTED / name / file
+                place.parent.mkdir(parents=True, exist_ok=True)
+                place.write_bytes(data)
+        print(name)
+
+
+if __name__ == "__main__":
+    main()

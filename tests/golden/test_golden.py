@@ -1,0 +1,97 @@
+"""Every artifact against its golden file and its published schema; two runs give the same bytes."""
+
+import json
+import shutil
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from golden.cases import CASES, EXPECTED, golden, run_case, same, tree
+
+SCHEMAS = {
+    "observe_latest.json": "observe.v0",
+    "eval_latest.json": "eval.v0",
+    "closed_loop_latest.json": "closed_loop.v0",
+    "decision_trace_latest.jsonl": "decision_trace_event.v0",
+    "explain.jsonl": "explain_event",
+    "k8s_plan.json": "k8s_plan.v0",
+    "policy_bundle_latest.json": "policy_bundle.v1",
+    "rollback_plan_latest.json": "rollback_plan.v0",
+    "watch_latest.json": "watch.v0",
+    "watch_state.json": "watch_state.v0",
+    "chords_validate_latest.json": "chords_validate.v0",
+}
+NO_SCHEMA = {"summary.md", "eval_summary.md", "watch_summary.md", "k8s_plan.kubectl.sh"}
+EXIT_CODES = {"closed-loop-apply": 2, "chords-validate": 2}
+
+
+@pytest.fixture(scope="module", params=CASES)
+def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, int, Path]:
+    name: str = request.param
+    code, out = run_case(name, tmp_path_factory.mktemp(name))
+    return name, code, out
+
+
+def validator(name: str) -> Any:
+    text = files("modekeeper.artifacts").joinpath("schemas", f"{SCHEMAS[name]}.schema.json").read_text()
+    schema = json.loads(text)
+    jsonschema.Draft202012Validator.check_schema(schema)
+    return jsonschema.Draft202012Validator(schema)
+
+
+def test_the_exit_code_is_the_specified_one(case: tuple[str, int, Path]) -> None:
+    name, code, _ = case
+    assert code == EXIT_CODES.get(name, 0)
+
+
+def test_the_artifacts_are_the_golden_ones(case: tuple[str, int, Path]) -> None:
+    name, _, out = case
+    got = golden(tree(out))
+    expected = tree(EXPECTED / name)
+    assert sorted(got) == sorted(expected)
+    different = [file for file in got if not same(expected[file], got[file], file)]
+    assert different == [], "python tests/golden/regenerate.py writes them anew; read the difference first"
+
+
+def test_every_artifact_is_valid_by_its_published_schema(case: tuple[str, int, Path]) -> None:
+    _, _, out = case
+    seen = 0
+    for path in sorted(out.rglob("*")):
+        if not path.is_file() or path.name.startswith(".") or "_20260131T" in path.name or path.name in NO_SCHEMA:
+            continue
+        text = path.read_text()
+        documents = (
+            [json.loads(line) for line in text.splitlines()] if path.suffix == ".jsonl" else [json.loads(text)]
+        )
+        check = validator(path.name)
+        for document in documents:
+            check.validate(document)
+            seen += 1
+    assert seen
+
+
+def test_every_report_has_its_twin_with_a_time_in_its_name(case: tuple[str, int, Path]) -> None:
+    _, _, out = case
+    for latest in out.rglob("*_latest.json"):
+        twin = latest.with_name(latest.name.replace("_latest", "_20260131T090000000Z"))
+        other = latest.with_name(latest.name.replace("_latest", "_20260131T090030000Z"))
+        assert latest.read_bytes() in [p.read_bytes() for p in (twin, other) if p.is_file()]
+
+
+def test_artifacts_have_sorted_keys_and_one_final_newline(case: tuple[str, int, Path]) -> None:
+    _, _, out = case
+    for path in out.rglob("*.json"):
+        text = path.read_text()
+        assert text == json.dumps(json.loads(text), sort_keys=True, indent=2, ensure_ascii=False) + "\n"
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_two_runs_give_the_same_bytes(name: str, tmp_path: Path) -> None:
+    trees = []
+    for _ in range(2):
+        _, out = run_case(name, tmp_path)
+        trees.append({p.relative_to(out).as_posix(): p.read_bytes() for p in out.rglob("*") if p.is_file()})
+        shutil.rmtree(out)
+    assert trees[0] == trees[1]
