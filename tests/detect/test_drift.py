@@ -232,3 +232,11 @@ def test_a_short_incident_that_ends_better_than_healthy_is_cleared() -> None:
     ends = [s for s in signals if s.id == first.id and s.phase is Phase.CLEARED]
     assert len(ends) == 1
     assert 348 < ends[0].at_index < 450
+
+
+@pytest.mark.parametrize("small", [101.5, 101.8, 98.3])
+def test_a_change_too_small_to_tell_does_not_hide_a_large_one(small: float) -> None:
+    found = [s for s in drift_of(stepped((100.0, 300), (small, 300), (110.0, 100))) if s.phase is Phase.CONFIRMED]
+    assert [abs(s.since_index - 600) <= 5 for s in found] == [True]
+    assert found[0].at_index < 700
+    assert found[0].effect == pytest.approx(110.0 / small - 1, abs=0.02)

@@ -104,7 +104,7 @@ def test_a_line_of_a_gigabyte_does_not_claim_memory(tmp_path: Path) -> None:
 
 
 READER = """
-import json, os, sys, threading
+import json, os, sys, threading, time
 from pathlib import Path
 from modekeeper.telemetry.limits import IngestLimits
 from tests.telemetry.feeding import file_source, rows_of
@@ -119,6 +119,7 @@ def keep(block):
     part = place.with_suffix(".part")
     part.write_text(json.dumps(saved))
     part.replace(place)
+    time.sleep(0.02)
 for block in source.blocks(threading.Event()):
     keep(block)
 for block in source.flush():
@@ -140,7 +141,7 @@ def test_killed_again_and_again_it_gives_every_sample_once(tmp_path: Path) -> No
             command, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE
         )
         try:
-            out, _ = child.communicate(timeout=0.6 + chance.random() if killed < 15 else 120)
+            out, _ = child.communicate(timeout=0.7 + chance.random() if killed < 15 else 120)
         except subprocess.TimeoutExpired:
             child.kill()
             child.communicate()

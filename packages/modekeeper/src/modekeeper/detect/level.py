@@ -7,6 +7,7 @@ slow ramp is found by comparing the newest window with the first one after the l
 of the difference.
 """
 
+import math
 from typing import Any
 
 import msgspec
@@ -57,6 +58,11 @@ class LevelChange(msgspec.Struct, frozen=True, kw_only=True):
     """The same with the noise of the new level, where that is larger."""
     confidence: float
     samples_used: int
+
+    @property
+    def errors_away(self) -> float:
+        """Size of the change in standard errors."""
+        return abs(self.after - self.before.level) / self.standard_error if self.standard_error > 0 else math.inf
 
     @property
     def effect(self) -> float | None:
@@ -187,7 +193,7 @@ class LevelCore:
         stop = self.history.count - settings.reference_lag_samples
         start = max(state.learn_from, stop - settings.reference_samples)
         first = settings.slow_window_samples
-        if stop - start >= settings.first_reference_samples and not state.suspected:
+        if stop - start >= settings.first_reference_samples:
             state.reference = learn_reference(self.history.values(start, stop))
         if state.anchor is None and self.history.count - state.learn_from >= 2 * first:
             state.anchor = learn_reference(self.history.values(state.learn_from, state.learn_from + first))
@@ -215,20 +221,16 @@ class LevelCore:
         if max(state.rising, state.falling) <= threshold or run < 2 * CELL:
             state.suspected = False
             return None
-        since = max(since, self.history.count - settings.reference_samples)
-        change = self._measure(reference, since, slow=False)
+        change = self._plainest(reference, max(since, self.history.count - settings.reference_samples))
         sign = 1.0 if upwards else -1.0
         shift = sign * (change.after - reference.level)
         tail = sign * (reference.location(self.recent(TAIL)) - reference.level)
         real = shift > self._abrupt * reference.scale and shift > settings.drift_z * change.standard_error
         if not real or tail < 0.5 * shift:
             return None
-        if run < settings.min_run_samples:
+        if self.history.count - change.start < settings.min_run_samples:
             return self._suspect(change)
-        refined = self._with_onset(change, since)
-        if self.history.count - refined.start < settings.min_run_samples:
-            return self._suspect(refined)
-        return self._confirm(refined)
+        return self._confirm(change)
 
     def _slow_change(self) -> LevelChange | None:
         state, settings = self._state, self._settings
@@ -251,7 +253,7 @@ class LevelCore:
         values = self.history.values(since, count)
         after = before.location(values)
         error = before.standard_error(len(values))
-        z = (after - before.level) / error if error > 0 else float(np.sign(after - before.level)) * 1e3
+        z = (after - before.level) / error if error > 0 else math.inf
         return LevelChange(
             suspected=False,
             slow=slow,
@@ -266,16 +268,19 @@ class LevelCore:
             samples_used=len(values) + before.samples,
         )
 
-    def _with_onset(self, change: LevelChange, since: int) -> LevelChange:
-        """Put the onset where a least-squares step fits best, near the run the CUSUM gave."""
+    def _plainest(self, reference: Reference, since: int) -> LevelChange:
+        """The change from where the CUSUM began, or from where a least-squares step fits best if that is plainer.
+
+        A small shift may have kept the CUSUM up for long when a larger one comes.
+        """
         count = self.history.count
+        given = self._measure(reference, since, slow=False)
         start = max(since - 8 * CELL, self._state.learn_from, self.history.first)
-        low, high = sorted((change.before.level, change.after))
-        values = np.clip(self.history.values(start, count), low - change.before.clip, high + change.before.clip)
+        low, high = sorted((reference.level, given.after))
+        values = np.clip(self.history.values(start, count), low - reference.clip, high + reference.clip)
         onset = start + split_position(values, 1, len(values) - 2 * CELL)
-        refined = self._measure(change.before, onset, slow=False)
-        keep = abs(refined.after - change.before.level) >= abs(change.after - change.before.level)
-        return refined if keep else change
+        fitted = self._measure(reference, onset, slow=False)
+        return fitted if fitted.errors_away >= given.errors_away else given
 
     def _ramp_onset(self, anchor: Reference, shift: float) -> Position:
         """Start of the block after the last one that was still within a fifth of the shift."""

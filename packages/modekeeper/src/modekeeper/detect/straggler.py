@@ -178,7 +178,7 @@ class StragglerDetector:
 
     def _signal(self, workers: list[int], steps: SlowSteps, phase: Phase, at: Position) -> Signal:
         window, rows = self._window, self._window.rows
-        start = rows[run_start(steps.rows[:, workers].any(axis=1))].position
+        start = rows[run_start(steps.rows[:, workers].sum(axis=1) > 0)].position
         baseline = window.baseline(workers)
         effect = float(np.median(window.effects(workers)))
         half = INTERVAL_90 * MEDIAN_ERROR * window.spread(workers) / math.sqrt(len(rows))

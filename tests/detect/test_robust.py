@@ -1,0 +1,122 @@
+"""The robust statistics, against what numpy or arithmetic says."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.detect.streams import noisy
+
+from modekeeper.detect.history import History, Position
+from modekeeper.detect.peer_window import column_medians
+from modekeeper.detect.reference import cell_mean, learn_reference
+from modekeeper.detect.robust import (
+    clamp,
+    huber_location,
+    interquartile_mean,
+    normal_confidence,
+    quantile,
+    relative,
+    robust_sd,
+    run_start,
+    split_position,
+)
+
+VALUES = st.lists(st.floats(-1e6, 1e6), min_size=4, max_size=60).map(np.array)
+
+
+@given(VALUES, st.floats(0.0, 1.0))
+def test_quantile_is_numpys(values: np.ndarray[tuple[int], np.dtype[np.float64]], share: float) -> None:
+    expected = float(np.quantile(values, share))
+    assert quantile(np.sort(values), share) == pytest.approx(expected, rel=1e-9, abs=1e-6)
+
+
+@given(VALUES)
+def test_locations_lie_within_the_values(values: np.ndarray[tuple[int], np.dtype[np.float64]]) -> None:
+    for location in (interquartile_mean(values), huber_location(values, 0.0)):
+        assert values.min() - 1e-6 <= location <= values.max() + 1e-6
+
+
+def test_wild_values_do_not_move_the_locations_far() -> None:
+    values = noisy(100.0, 100)
+    values[::10] = 1e9
+    assert interquartile_mean(values) == pytest.approx(100.0, rel=0.01)
+    assert huber_location(values, 3.0) == pytest.approx(100.0, rel=0.01)
+
+
+def test_a_two_valued_timer_has_its_mean_for_location() -> None:
+    values = np.where(np.arange(1000) % 10 < 4, 15.0, 16.0)
+    assert huber_location(values, 2.0) == pytest.approx(15.6)
+
+
+def test_spread_of_a_normal_distribution() -> None:
+    assert robust_sd(noisy(100.0, 20000, noise=0.05)) == pytest.approx(5.0, rel=0.03)
+
+
+@pytest.mark.parametrize(("value", "base", "expected"), [(3.0, 2.0, 0.5), (-1.0, -2.0, 0.5), (1.0, 0.0, None)])
+def test_relative_change_keeps_the_sign_of_the_change(value: float, base: float, expected: float | None) -> None:
+    assert relative(value, base) == expected
+
+
+def test_relative_change_beyond_the_floats_is_unknown() -> None:
+    assert relative(1e120, 1e-300) is None
+    assert clamp(1e300) == 1e120
+
+
+def test_confidence_falls_with_the_number_of_looks() -> None:
+    assert normal_confidence(1.959964, 1) == pytest.approx(0.95)
+    assert normal_confidence(4.0, 1) > normal_confidence(4.0, 1000) > 0.9
+    assert normal_confidence(0.5, 100) == 0.0
+
+
+@given(st.integers(5, 40), st.integers(5, 40), st.sampled_from([-1e6, -1.0, 1.0, 1e6]))
+def test_the_split_is_where_the_step_is(before: int, after: int, height: float) -> None:
+    values = np.concatenate([np.zeros(before), np.full(after, height)])
+    assert split_position(values, 1, len(values) - 1) == before
+
+
+@pytest.mark.parametrize(
+    ("flags", "start"),
+    [("0000011111", 5), ("1000011111", 5), ("0000011011", 5), ("1111111111", 0), ("0100000001", 9)],
+)
+def test_where_a_run_began(flags: str, start: int) -> None:
+    assert run_start(np.array([flag == "1" for flag in flags])) == start
+
+
+@given(st.integers(1, 12), st.integers(1, 6), st.integers(0, 2**16))
+def test_column_medians_are_numpys(rows: int, columns: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    values = rng.normal(size=(rows, columns))
+    values[rng.random(size=values.shape) < 0.3] = np.nan
+    expected = [float(np.median(c[np.isfinite(c)])) if np.isfinite(c).any() else np.nan for c in values.T]
+    assert column_medians(values) == pytest.approx(expected, nan_ok=True)
+
+
+def test_the_noise_of_a_reference_covers_autocorrelation() -> None:
+    rng = np.random.default_rng(0)
+    walk = np.zeros(400)
+    for i in range(1, 400):
+        walk[i] = 0.8 * walk[i - 1] + 0.6 * rng.standard_normal()
+    correlated, independent = learn_reference(100.0 + walk), learn_reference(100.0 + rng.standard_normal(400))
+    assert correlated.standard_error(50) > 2.0 * independent.standard_error(50)
+    assert independent.inflation < 2.0
+
+
+def test_one_spike_moves_a_cell_by_no_more_than_the_clip() -> None:
+    reference = learn_reference(noisy(100.0, 200))
+    cell = np.array([100.0, 100.0, 1e9, 100.0, 100.0])
+    assert cell_mean(cell, reference) <= reference.clip / 5 + abs(100.0 - reference.level)
+
+
+@given(st.integers(1, 8), st.integers(0, 60))
+def test_history_keeps_the_newest_values_by_number(capacity: int, count: int) -> None:
+    history = History(capacity)
+    for number in range(count):
+        history.append(float(number), Position(number, None, 10 * number))
+    newest = list(range(max(count - capacity, 0), count))
+    assert history.values(count - capacity, count).tolist() == newest
+    assert [history.position(number).index for number in newest] == newest
+    assert len(history.values(0, count)) <= 2 * capacity
+    copy = History(capacity)
+    copy.restore(history.snapshot())
+    assert copy.values(0, count).tolist() == history.values(0, count).tolist()
+    assert copy.count == history.count
