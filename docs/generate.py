@@ -8,13 +8,13 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from modekeeper.reports.published_schemas import schema_files
 from modekeeper.cli.commands import COMMANDS, HEADINGS, overview
 from modekeeper.model.ingest import DropReason, RepairReason
 from modekeeper.modes.table import EDGES
 from modekeeper.policy.catalog import load_default
 from modekeeper.policy.knobs import KNOBS
 from modekeeper.reports.mode_diagram import edge_table, mermaid
+from modekeeper.reports.published_schemas import schema_files
 from modekeeper.telemetry.fields import FIELDS
 
 ROOT = Path(__file__).parents[1]

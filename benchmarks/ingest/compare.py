@@ -19,7 +19,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
-import numpy as np
 
 LINES = 200_000
 DIRT_EVERY = 200
@@ -37,6 +36,8 @@ Count = tuple[int, int]
 
 
 def generate(path: Path, lines: int) -> None:
+    import numpy as np  # noqa: PLC0415 - it would weigh on the memory of every contender
+
     rng = np.random.Generator(np.random.PCG64(1))
     noise = rng.standard_normal((lines, 4))
     with path.open("wb") as file:

@@ -1,10 +1,13 @@
-"""Writes the golden files anew: ``python tests/golden/regenerate.py``. Read the difference before you commit it."""
+"""Writes the golden files anew. Read the difference before you commit it.
+
+python -m tests.golden.regenerate
+"""
 
 import shutil
 import tempfile
 from pathlib import Path
 
-from cases import CASES, EXPECTED, golden, run_case, tree
+from tests.golden.cases import CASES, EXPECTED, golden, run_case, tree
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import jsonschema
 import pytest
-from golden.cases import CASES, EXPECTED, golden, run_case, same, tree
+from tests.golden.cases import CASES, EXPECTED, golden, run_case, same, tree
 
 SCHEMAS = {
     "observe_latest.json": "observe.v0",
@@ -52,7 +52,7 @@ def test_the_artifacts_are_the_golden_ones(case: tuple[str, int, Path]) -> None:
     expected = tree(EXPECTED / name)
     assert sorted(got) == sorted(expected)
     different = [file for file in got if not same(expected[file], got[file], file)]
-    assert different == [], "python tests/golden/regenerate.py writes them anew; read the difference first"
+    assert different == [], "python -m tests.golden.regenerate writes them anew; read the diff"
 
 
 def test_every_artifact_is_valid_by_its_published_schema(case: tuple[str, int, Path]) -> None:

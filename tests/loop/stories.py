@@ -1,5 +1,7 @@
 """Telemetry for tests of the loop."""
 
+from itertools import pairwise
+
 import numpy as np
 
 from modekeeper.model.block import SampleBlock
@@ -39,8 +41,4 @@ def block(samples: list[Sample], first_index: int = 0) -> SampleBlock:
 def cut(samples: list[Sample], cuts: list[int]) -> list[SampleBlock]:
     """The samples as blocks that end at ``cuts``."""
     borders = [0, *sorted({c for c in cuts if 0 < c < len(samples)}), len(samples)]
-    return [
-        block(samples[start:stop], start)
-        for start, stop in zip(borders, borders[1:], strict=False)
-        if stop > start
-    ]
+    return [block(samples[start:stop], start) for start, stop in pairwise(borders) if stop > start]

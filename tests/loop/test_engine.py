@@ -6,7 +6,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from loop.stories import block, cut, slow_input
+from tests.loop.stories import block, cut, slow_input
 
 from modekeeper.artifacts.canonical import json_line
 from modekeeper.loop.engine import Engine

@@ -57,7 +57,7 @@ def burst(index: int, cause: str | None = None) -> Signal:
 def modes_along(events: list[Signal], until: int, state: ModeState | None = None) -> list[tuple[int, Mode]]:
     """Every mode entered, with the sample it was entered at, stepping at signals and at due times."""
     state = state or ModeState()
-    entered = []
+    entered: list[tuple[int, Mode]] = []
     pending = sorted(events, key=lambda s: s.at_index)
     index = -1
     while True:

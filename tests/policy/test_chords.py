@@ -2,6 +2,7 @@
 
 import msgspec
 import pytest
+from tests.policy.situations import BATCH, EVERYTHING, LOADER, known, outcome, signal, situation, straggler
 
 from modekeeper.model.decision import Action, CurrentValueSource, Proposal, RiskTier
 from modekeeper.model.mode import Mode
@@ -11,7 +12,6 @@ from modekeeper.policy.choose import CHORDS, propose
 from modekeeper.policy.chords.normal_hold import healthy_values
 from modekeeper.policy.limits import Limits
 from modekeeper.policy.situation import KnownValue, OutcomeState, Situation
-from tests.policy.situations import BATCH, EVERYTHING, LOADER, known, outcome, signal, situation, straggler
 
 DRIFT, BURST, STARVATION = SignalKind.DRIFT, SignalKind.BURST, SignalKind.DATA_STARVATION
 

@@ -1,12 +1,12 @@
 import math
 
 import pytest
+from tests.policy.situations import signal
 
 from modekeeper.model.decision import Promise
 from modekeeper.model.signal import SignalKind
 from modekeeper.policy.promises import judge_promise, promise_from
 from modekeeper.policy.situation import OutcomeState
-from tests.policy.situations import signal
 
 LOWER = Promise(metric="step_time_ms", direction="lower", at_least_rel=0.05, within_samples=200)
 HIGHER = Promise(metric="throughput", direction="higher", at_least_rel=0.05, within_samples=200)

@@ -1,10 +1,11 @@
+from tests.policy.situations import EVERYTHING, outcome, signal, situation, straggler
+
 from modekeeper.model.mode import Mode
 from modekeeper.model.signal import Signal, SignalKind
 from modekeeper.policy.catalog import load_default
 from modekeeper.policy.choose import propose
 from modekeeper.policy.limits import Limits
 from modekeeper.policy.situation import OutcomeState
-from tests.policy.situations import EVERYTHING, outcome, signal, situation, straggler
 
 DRIFT = SignalKind.DRIFT
 

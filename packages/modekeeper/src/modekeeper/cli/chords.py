@@ -43,7 +43,8 @@ def show(chord_id: str, as_json: bool) -> int:
     chord = find_chord(catalog, chord_id.upper())
     if chord is None:
         known = [c.id for c in catalog.chords]
-        close = difflib.get_close_matches(chord_id.upper(), known, n=1)
+        begun = [name for name in known if name.startswith(chord_id.upper())]
+        close = begun or difflib.get_close_matches(chord_id.upper(), known, n=1)
         hint = f"Did you mean {close[0]!r}?" if close else f"There is: {', '.join(known)}."
         raise BadInputError(f"no such chord {chord_id!r}. {hint}")
     if as_json:
@@ -101,7 +102,8 @@ def validate(catalog: str, out: str, as_json: bool) -> int:
         for problem in problems:
             say(f"{problem.path}: {problem.message} [{problem.code}]")
         say(
-            f"chords_ok={str(report.ok).lower()} chords={len(report.chords)} problems={len(problems)} report={out}/chords_validate_latest.json"
+            f"chords_ok={str(report.ok).lower()} chords={len(report.chords)} problems={len(problems)} "
+            f"report={out}/chords_validate_latest.json"
         )
     if problems:
         warn(f"ERROR: {catalog} is not a catalog that can be used: {len(problems)} problems, listed above.")

@@ -48,8 +48,8 @@ __all__ = ["decide_into", "plan", "run"]
 def plan(**given: Any) -> int:
     """Decide, and write the plan. Changes nothing.
 
-    Reads telemetry, says which mode the job is in and why, and writes k8s_plan.json with the change that would help,
-    k8s_plan.kubectl.sh to review and run by hand, and the decision trace that led there.
+    Reads telemetry, says which mode the job is in and why, and writes k8s_plan.json with the change that would
+    help, k8s_plan.kubectl.sh to review and run by hand, and the decision trace that led there.
     """
     return _run(apply=False, **given)
 
@@ -71,7 +71,8 @@ def plan(**given: Any) -> int:
 def run(dry_run: bool, license_path: str | None, **given: Any) -> int:
     """One pass of the loop: observe, decide, plan; with --apply and the licensed package, apply.
 
-    Without the licensed package --apply is refused: the plan is still written, with the reason, and the exit code is 2.
+    Without the licensed package --apply is refused: the plan is still written, with the reason, and the exit code
+    is 2.
     """
     del license_path  # the door in the licensed package reads it; here there is nothing it could open
     return _run(apply=not dry_run, **given)

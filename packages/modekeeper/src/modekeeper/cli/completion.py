@@ -22,5 +22,5 @@ def completion(shell: str) -> None:
     if kind is None:
         raise BadInputError(f"no completion for {shell!r}. There is bash, zsh and fish.")
     source = kind(root, {}, "mk", "_MK_COMPLETE")
-    # click's bash class asks the installed bash for its version while rendering; the script itself does not need it.
+    # click's bash class asks the installed bash for its version while rendering; the script does not need it.
     click.echo(source.source_template % source.source_vars())

@@ -65,7 +65,8 @@ def refuse_apply(request: ApplyRequest) -> None:
     """
     if request.kill_switch.active:
         raise RefusedError(
-            f"apply refused (kill_switch_active): {KILL_SWITCH_VARIABLE} is set. Nothing was changed; the plan is written."
+            f"apply refused (kill_switch_active): {KILL_SWITCH_VARIABLE} is set. "
+            "Nothing was changed; the plan is written."
         )
     if not request.pro_installed:
         raise RefusedError(

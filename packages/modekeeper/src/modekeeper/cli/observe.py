@@ -79,10 +79,11 @@ def _show(report: ObserveReport, out: str) -> None:
 
 def ingest_lines(ingest: IngestCounters) -> list[str]:
     """What happened to the records, with an example of each kind of dirt."""
-    lines = [
+    total = (
         f"read {ingest.read_total:,} records: {ingest.accepted_total:,} accepted "
         f"({ingest.repaired_total:,} of them repaired), {ingest.dropped_total:,} dropped"
-    ]
+    )
+    lines = [total]
     for title, reasons in (("dropped", ingest.dropped_by_reason), ("repaired", ingest.repaired_by_reason)):
         if reasons:
             lines.append(

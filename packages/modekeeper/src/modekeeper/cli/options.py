@@ -1,5 +1,6 @@
 """Options that several commands share, and the values they parse to."""
 
+import math
 import re
 from collections.abc import Callable
 from typing import Any, Literal
@@ -47,6 +48,16 @@ class _Duration(click.ParamType[float]):
 
 
 DURATION = _Duration()
+
+
+class _Finite(click.FloatRange):
+    """A number in a range; ``nan`` lies in every range as click sees it, and in none as a person does."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number: float = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is not a finite number", param, ctx)
+        return number
 
 
 class TelemetryChoice(msgspec.Struct, frozen=True, kw_only=True):
@@ -214,13 +225,13 @@ def decision_options(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--cooldown-s",
             "d_cooldown_s",
-            type=click.FloatRange(min=0),
+            type=_Finite(min=0),
             help="Seconds between two changes by the same chord; never shorter than its catalog says.",
         ),
         click.option(
             "--max-delta-per-step",
             "d_max_delta",
-            type=click.FloatRange(min=0, max=1),
+            type=_Finite(min=0, max=1),
             help="Largest relative change of a knob at once: 0.5 is plus or minus a half.",
         ),
         click.option(
@@ -242,7 +253,9 @@ def _knobs(texts: tuple[str, ...]) -> dict[str, float]:
         try:
             if not (name and equals):
                 raise ValueError  # noqa: TRY301 - one message for both
-            knobs[name.strip()] = float(value)
+            knobs[name.strip()] = number = float(value)
+            if not math.isfinite(number):
+                raise ValueError  # noqa: TRY301
         except ValueError:
             raise BadInputError(
                 f"--knob {text!r} is not NAME=VALUE with a number. Example: --knob dataloader_prefetch_factor=2"
@@ -267,11 +280,11 @@ def target_options(function: Callable[..., Any]) -> Callable[..., Any]:
 def cost_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """``--gpus`` and ``--gpu-hour-usd``: what an hour of the job costs."""
     function = click.option(
-        "--gpu-hour-usd", type=click.FloatRange(min=0), help="Price of one GPU-hour, for the cost in dollars."
+        "--gpu-hour-usd", type=_Finite(min=0), help="Price of one GPU-hour, for the cost in dollars."
     )(function)
-    return click.option(
-        "--gpus", type=click.FloatRange(min=0), help="GPUs of the job; else one for each worker seen."
-    )(function)
+    return click.option("--gpus", type=_Finite(min=0), help="GPUs of the job; else one for each worker seen.")(
+        function
+    )
 
 
 def out_option(default: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

@@ -35,8 +35,8 @@ __all__ = ["draw_into", "plot"]
 def plot(folder: str, forms: tuple[str, ...], out: str | None) -> int:
     """Draw a recorded run: step time, detected changes, modes and actions.
 
-    report.html is one self-contained page; report.svg and report.png are the picture alone. Everything is drawn from
-    the artifacts in the folder: the telemetry is not read again.
+    report.html is one self-contained page; report.svg and report.png are the picture alone. Everything is drawn
+    from the artifacts in the folder: the telemetry is not read again.
     """
     for path in draw_into(Path(folder), Path(out or folder), forms):
         say(path)

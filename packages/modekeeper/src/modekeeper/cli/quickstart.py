@@ -36,6 +36,7 @@ from modekeeper.reports.publishing import publish_json, times
 __all__ = ["quickstart"]
 
 _BUNDLED = "gpt_training_8xh100.jsonl.gz"
+_BUNDLED_GPUS = 8.0
 _BUNDLED_NAME = "GPT training on 8 H100 (bundled real trace)"
 
 
@@ -72,13 +73,20 @@ def quickstart(paths: tuple[str, ...], k8s_namespace: str, k8s_deployment: str, 
     """
     clock = clock_from(os.environ)
     with ExitStack() as stack:
-        name = label = None
+        label = None
         if not paths:
             trace = files("modekeeper.telemetry") / "bundled" / _BUNDLED
             paths = (str(stack.enter_context(as_file(trace))),)
-            name, label = _BUNDLED_NAME, f"bundled:{_BUNDLED}"
+            label = f"bundled:{_BUNDLED}"
         telemetry = TelemetryChoice(source="file", paths=paths, label=label)
-        report = _tour(Path(out), telemetry, k8s_namespace, k8s_deployment, clock, name)
+        report = _tour(
+            Path(out),
+            telemetry,
+            clock,
+            namespace=k8s_namespace,
+            deployment=k8s_deployment,
+            bundled=label is not None,
+        )
     if as_json:
         print_json(report)
     else:
@@ -88,10 +96,11 @@ def quickstart(paths: tuple[str, ...], k8s_namespace: str, k8s_deployment: str, 
 
 
 def _tour(
-    out: Path, telemetry: TelemetryChoice, namespace: str, deployment: str, clock: Clock, name: str | None
+    out: Path, telemetry: TelemetryChoice, clock: Clock, *, namespace: str, deployment: str, bundled: bool
 ) -> QuickstartReport:
     started = clock.now()
     store = FolderStore(out)
+    name, gpus = (_BUNDLED_NAME, _BUNDLED_GPUS) if bundled else (None, None)
     tour, answers = _Tour(), list[Answer]()
 
     def doctor() -> tuple[str, tuple[str, ...]]:
@@ -106,7 +115,7 @@ def _tour(
         return detail, (f"{out}/observe/observe_latest.json",)
 
     def judge() -> tuple[str, tuple[str, ...]]:
-        judged = evaluate_into(out / "eval", telemetry=telemetry, clock=clock, name=name)
+        judged = evaluate_into(out / "eval", telemetry=telemetry, clock=clock, gpus=gpus, name=name)
         answers.append(judged.answer)
         return judged.answer.verdict, (f"{out}/eval/eval_latest.json", f"{out}/eval/eval_summary.md")
 
@@ -117,7 +126,7 @@ def _tour(
             decision=DecisionChoice(),
             k8s_namespace=namespace,
             k8s_deployment=deployment,
-            gpus=None,
+            gpus=gpus,
             gpu_hour_usd=None,
             clock=clock,
             name=name,
@@ -149,7 +158,9 @@ def _tour(
 
 
 def _verify_stage() -> QuickstartStage:
-    detail = "this version reads no cluster: bash k8s_plan.kubectl.sh --dry-run=server asks yours, with your own kubectl"
+    detail = (
+        "this version reads no cluster; bash k8s_plan.kubectl.sh --dry-run=server asks yours with your kubectl"
+    )
     return QuickstartStage(name="verify", status="skipped", detail=detail)
 
 

@@ -56,8 +56,8 @@ def opened(
 ) -> Iterator[OpenTelemetry]:
     """The telemetry ``choice`` asks for; files and a recording are closed at the end.
 
-    A recording of a finite run appears whole at the end, and not at all after an error. For ``watch`` it grows with
-    each iteration, and a scenario gives so much telemetry time an iteration as an interval has.
+    A recording of a finite run appears whole at the end, and not at all after an error. For ``watch`` it grows
+    with each iteration, and a scenario gives so much telemetry time an iteration as an interval has.
 
     Raises:
         BadInputError: it cannot be read, or the options contradict each other.

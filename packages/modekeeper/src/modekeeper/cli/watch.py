@@ -74,7 +74,8 @@ def watch(**given: Any) -> int:
     """Keep deciding, an interval at a time. Changes nothing.
 
     Each iteration reads what has been added since, and has a folder of its own; watch_latest.json rolls them up.
-    SIGINT and SIGTERM finish the iteration. The same command with the same --out goes on where the last one stopped.
+    SIGINT and SIGTERM finish the iteration. The same command with the same --out goes on where the last one
+    stopped.
     """
     return _watch(apply=False, **given)
 

@@ -35,6 +35,8 @@ THRESHOLD_SD = 4.0
 INTERVAL_90 = 1.645
 HALVES_SD = 3.0
 """The halves of a first window may differ by so many standard deviations of a cell, about 4 of the difference."""
+FLOOR_MARGIN_SE = 0.5
+"""Standard errors by which an abrupt change must pass the effect floor, lest one just below passes by chance."""
 TAIL = 10
 """Samples at the end of a run that must still be at the new level."""
 RAMP_BLOCK = 25
@@ -58,11 +60,6 @@ class LevelChange(msgspec.Struct, frozen=True, kw_only=True):
     """The same with the noise of the new level, where that is larger."""
     confidence: float
     samples_used: int
-
-    @property
-    def errors_away(self) -> float:
-        """Size of the change in standard errors."""
-        return abs(self.after - self.before.level) / self.standard_error if self.standard_error > 0 else math.inf
 
     @property
     def effect(self) -> float | None:
@@ -225,7 +222,10 @@ class LevelCore:
         sign = 1.0 if upwards else -1.0
         shift = sign * (change.after - reference.level)
         tail = sign * (reference.location(self.recent(TAIL)) - reference.level)
-        real = shift > self._abrupt * reference.scale and shift > settings.drift_z * change.standard_error
+        error = change.standard_error
+        real = (
+            shift > self._abrupt * reference.scale + FLOOR_MARGIN_SE * error and shift > settings.drift_z * error
+        )
         if not real or tail < 0.5 * shift:
             return None
         if self.history.count - change.start < settings.min_run_samples:
@@ -280,7 +280,7 @@ class LevelCore:
         values = np.clip(self.history.values(start, count), low - reference.clip, high + reference.clip)
         onset = start + split_position(values, 1, len(values) - 2 * CELL)
         fitted = self._measure(reference, onset, slow=False)
-        return fitted if fitted.errors_away >= given.errors_away else given
+        return fitted if abs(fitted.after - reference.level) >= abs(given.after - reference.level) else given
 
     def _ramp_onset(self, anchor: Reference, shift: float) -> Position:
         """Start of the block after the last one that was still within a fifth of the shift."""

@@ -32,8 +32,8 @@ def apply_block_reasons(
 ) -> tuple[BlockReason, ...]:
     """Every reason against applying what stands at the end of a run, in the order of precedence.
 
-    Empty when no apply was asked for. Never empty otherwise: this package verifies nothing, and what is not verified
-    is not applied.
+    Empty when no apply was asked for. Never empty otherwise: this package verifies nothing, and what is not
+    verified is not applied.
     """
     if not request.requested:
         return ()

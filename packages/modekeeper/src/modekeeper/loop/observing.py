@@ -29,7 +29,7 @@ def observe(
     stop: StopSignal,
     *,
     duration_s: float | None = None,
-    advanced: Callable[[int], None] = lambda count: None,
+    advanced: Callable[[int], None] = lambda _count: None,
 ) -> Observation:
     """Read ``source`` to its end, or to ``duration_s`` of telemetry time, and say what is in it."""
     panel, register, series = Panel(), FindingsRegister(), SeriesRecorder()

@@ -9,10 +9,35 @@ from modekeeper.model.trace import TraceEvent
 from modekeeper.ports.clock import StopSignal
 from modekeeper.ports.telemetry import TelemetrySource
 
-__all__ = ["EventSink", "limited", "read_all", "run"]
+__all__ = ["EventSink", "Feed", "limited", "read_all", "run"]
 
 EventSink = Callable[[TraceEvent], None]
 """Takes the lines of the decision trace as they come."""
+
+
+class Feed:
+    """Hands samples to the engine, and what it decides to the recorders and the decision trace."""
+
+    def __init__(self, engine: Engine, recorders: tuple[RunRecorder, ...], sink: EventSink) -> None:
+        self._engine = engine
+        self._recorders = recorders
+        self._sink = sink
+        self.samples = 0
+        """Samples taken so far."""
+
+    def take(self, block: SampleBlock) -> None:
+        """Decide along the next samples."""
+        self.samples += len(block)
+        for recorder in self._recorders:
+            recorder.add_block(block)
+        for event in self._engine.feed(block):
+            self.record(event)
+
+    def record(self, event: TraceEvent) -> None:
+        """Write one tick down."""
+        for recorder in self._recorders:
+            recorder.add_event(event)
+        self._sink(event)
 
 
 def run(
@@ -23,7 +48,7 @@ def run(
     sink: EventSink,
     *,
     duration_s: float | None = None,
-    advanced: Callable[[int], None] = lambda count: None,
+    advanced: Callable[[int], None] = lambda _count: None,
 ) -> None:
     """Read ``source`` to its end and decide along the way; every tick goes to ``sink`` and to ``recorders``.
 
@@ -36,13 +61,11 @@ def run(
         duration_s: read so much telemetry time at most, from the first sample.
         advanced: told how many samples each block had.
     """
+    feed = Feed(engine, recorders, sink)
     for block in limited(read_all(source, stop), duration_s):
-        for recorder in recorders:
-            recorder.add_block(block)
-        for event in engine.feed(block):
-            _record(event, recorders, sink)
+        feed.take(block)
         advanced(len(block))
-    _record(engine.finish(), recorders, sink)
+    feed.record(engine.finish())
 
 
 def read_all(source: TelemetrySource, stop: StopSignal) -> Iterator[SampleBlock]:
@@ -64,9 +87,3 @@ def limited(blocks: Iterator[SampleBlock], duration_s: float | None) -> Iterator
         yield block.part(0, inside)
         if inside < len(block):
             return
-
-
-def _record(event: TraceEvent, recorders: tuple[RunRecorder, ...], sink: EventSink) -> None:
-    for recorder in recorders:
-        recorder.add_event(event)
-    sink(event)

@@ -42,7 +42,7 @@ class LoopState(msgspec.Struct, frozen=True, kw_only=True):
     planned_at_ms: dict[str, tuple[int, ...]] = {}
     """When each chord's changes entered the plan, newest last, in telemetry time."""
     standing: tuple[Decision, ...] = ()
-    """The decisions that stand: the last ones that asked for something in the present trouble, else the last ones."""
+    """The decisions that stand: in trouble the last ones that were let into the plan, else the last ones."""
     plan: Plan = build_plan(())
 
 

@@ -4,10 +4,8 @@ from dataclasses import dataclass
 
 from modekeeper.loop.engine import Engine
 from modekeeper.loop.recorder import RunRecorder
-from modekeeper.loop.run import EventSink
-from modekeeper.model.block import SampleBlock
+from modekeeper.loop.run import EventSink, Feed
 from modekeeper.model.ingest import IngestCounters
-from modekeeper.model.trace import TraceEvent
 from modekeeper.ports.clock import StopSignal
 from modekeeper.ports.telemetry import TelemetrySource
 
@@ -45,34 +43,19 @@ def iterate(
         last: no iteration follows: records still waiting to be put in order are taken too, and the input is over.
     """
     before = source.counters()
-    samples = 0
-
-    def record(event: TraceEvent) -> None:
-        for recorder in recorders:
-            recorder.add_event(event)
-        sink(event)
-
-    def take(block: SampleBlock) -> None:
-        nonlocal samples
-        samples += len(block)
-        for recorder in recorders:
-            recorder.add_block(block)
-        for event in engine.feed(block):
-            record(event)
-
+    feed = Feed(engine, recorders, sink)
     for block in source.blocks(stop):
-        take(block)
+        feed.take(block)
     ending = last and not stop.is_set()
-    if ending:
-        for block in source.flush():
-            take(block)
+    for block in source.flush() if ending else ():
+        feed.take(block)
     ingest = counters_between(before, source.counters())
-    no_data = ingest.read_total == 0 and samples == 0
+    no_data = ingest.read_total == 0 and feed.samples == 0
     if no_data and not stop.is_set():
-        record(engine.no_data())
+        feed.record(engine.no_data())
     if ending:
-        record(engine.finish())
-    return IterationFacts(samples=samples, ingest=ingest, no_data=no_data)
+        feed.record(engine.finish())
+    return IterationFacts(samples=feed.samples, ingest=ingest, no_data=no_data)
 
 
 def counters_between(before: IngestCounters, after: IngestCounters) -> IngestCounters:

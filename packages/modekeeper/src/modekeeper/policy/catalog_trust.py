@@ -1,5 +1,6 @@
 """How a catalog somebody gives is combined with the built-in one: it may narrow, it can never widen."""
 
+import json
 from collections.abc import Collection
 
 import msgspec
@@ -8,6 +9,7 @@ from modekeeper.model.decision import RiskTier
 from modekeeper.policy.catalog_check import validate_catalog
 from modekeeper.policy.chord_spec import HOLD_CHORD, Budget, Catalog, ChordSpec, find_chord
 from modekeeper.policy.strict_json import Problem, child
+from modekeeper.policy.wording import shown
 
 __all__ = ["CatalogChoice", "choose_catalog", "effective_catalog"]
 
@@ -40,15 +42,15 @@ def effective_catalog(default: Catalog, given: Catalog) -> tuple[Catalog, tuple[
     """``default`` narrowed by ``given``, and a problem for everything in ``given`` that would have widened it.
 
     Narrowing: leaving a chord out, fewer knobs, more required signals, more invariants, a longer cooldown, fewer
-    changes in a longer window, a higher tier. Positions in the paths are those of ``given``, sorted by id.
+    changes in a longer window, a higher tier. Paths name chords by id (RFC 9535 filters): their order has no meaning.
     """
     problems: list[Problem] = []
     chords = [chord for chord in default.chords if chord.id == HOLD_CHORD]
-    for position, wish in enumerate(given.chords):
-        path = child("$.chords", position)
+    for wish in given.chords:
+        path = f"$.chords[?@.id=={json.dumps(shown(wish.id))}]"
         base = find_chord(default, wish.id)
         if base is None:
-            problems.append(_widens(child(path, "id"), f"{wish.id} is no chord of the built-in catalog"))
+            problems.append(_widens(child(path, "id"), f"{shown(wish.id)} is no chord of the built-in catalog"))
         elif base.id != HOLD_CHORD:
             chords.append(_narrowed(base, wish, path, problems))
     ordered = tuple(sorted(chords, key=lambda chord: chord.id))
@@ -56,8 +58,9 @@ def effective_catalog(default: Catalog, given: Catalog) -> tuple[Catalog, tuple[
 
 
 def _narrowed(base: ChordSpec, wish: ChordSpec, path: str, problems: list[Problem]) -> ChordSpec:
-    def widens(field: str, text: str) -> None:
-        problems.append(_widens(child(path, field), text))
+    def widens(field: str, text: str, inner: str | None = None) -> None:
+        here = child(path, field)
+        problems.append(_widens(here if inner is None else child(here, inner), text))
 
     if base.risk_tier is RiskTier.ADVANCED and wish.risk_tier is RiskTier.SAFE:
         widens("risk_tier", f"{base.id} is advanced; it cannot be made safe")
@@ -71,9 +74,9 @@ def _narrowed(base: ChordSpec, wish: ChordSpec, path: str, problems: list[Proble
         widens("cooldown_ms", f"cannot be shorter than {base.cooldown_ms}")
     if base.budget is not None and wish.budget is not None:
         if wish.budget.max_changes > base.budget.max_changes:
-            widens("budget.max_changes", f"cannot be more than {base.budget.max_changes}")
+            widens("budget", f"cannot be more than {base.budget.max_changes}", "max_changes")
         if wish.budget.window_ms < base.budget.window_ms:
-            widens("budget.window_ms", f"cannot be shorter than {base.budget.window_ms}")
+            widens("budget", f"cannot be shorter than {base.budget.window_ms}", "window_ms")
     advanced = RiskTier.ADVANCED in {base.risk_tier, wish.risk_tier}
     return ChordSpec(
         id=base.id,

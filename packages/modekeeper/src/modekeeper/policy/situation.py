@@ -77,6 +77,6 @@ def stands(situation: Situation, kind: SignalKind) -> bool:
 def current_value(situation: Situation, knob: Knob) -> KnownValue | None:
     """The current value of ``knob``; ``None`` where nobody named one, or its names contradict each other."""
     named = [situation.known[name] for name in (knob.name, *knob.aliases) if name in situation.known]
-    if not named or any(other.value != named[0].value for other in named):
+    if not named or any(other.value != named[0].value for other in named[1:]):
         return None
     return named[0]

@@ -75,8 +75,8 @@ def _verdict(facts: RunFacts) -> str:
         return (
             f"NO VERDICT yet: {count(samples, 'sample')} read, {needed} needed to know what is usual for this job"
         )
-    span = facts.mode_spans[-1]
-    if span.mode is Mode.NORMAL:
+    span = facts.mode_spans[-1] if facts.mode_spans else None
+    if span is None or span.mode is Mode.NORMAL:
         return _normal(facts)
     since = moment(span.from_step, span.from_ts_ms)
     if span.mode is Mode.RECOVER:
@@ -198,7 +198,9 @@ def _ended_troubles(facts: RunFacts) -> list[str]:
     kinds = (SignalKind.DRIFT, SignalKind.STRAGGLER, SignalKind.DATA_STARVATION)
     ended = [f for f in facts.findings.ended if f.signal.kind in kinds and f.signal.direction is Direction.WORSE]
     lines = [
-        f"{f.signal.explanation}; over at {moment(f.ended_step, f.ended_ts_ms)}" for f in ended if f.signal.explanation
+        f"{f.signal.explanation}; over at {moment(f.ended_step, f.ended_ts_ms)}"
+        for f in ended
+        if f.signal.explanation
     ]
     crowds = [span for span in facts.mode_spans if span.mode is Mode.BURST]
     lines += [f"a crowd of pauses from {moment(span.from_step, span.from_ts_ms)}" for span in crowds]

@@ -48,7 +48,7 @@ def run_closed_loop(
     job: ClosedLoopJob,
     clock: Clock,
     stop: StopSignal,
-    advanced: Callable[[int], None] = lambda count: None,
+    advanced: Callable[[int], None] = lambda _count: None,
 ) -> ClosedLoopReport:
     """Read, decide and write every artifact of the run into ``store``.
 

@@ -53,6 +53,7 @@ def environment_part(environment: Environment) -> EnvironmentPart:
 
 
 def raw_fields(raw: RawRecording | None) -> dict[str, Any]:
+    """The ``observe_record_raw_*`` fields of a report; none where nothing was recorded."""
     if raw is None:
         return {}
     return {
@@ -64,6 +65,7 @@ def raw_fields(raw: RawRecording | None) -> dict[str, Any]:
 
 
 def opportunity_fields(opportunity: Opportunity) -> dict[str, Any]:
+    """The ``opportunity_*`` fields of a report."""
     return {name: getattr(opportunity, name) for name in opportunity.__struct_fields__}
 
 
@@ -76,6 +78,7 @@ def opportunity_of(recorder: RunRecorder, cost: CostModel) -> Opportunity:
 def answer_of(
     name: str,
     settings: LoopSettings,
+    *,
     recorder: RunRecorder,
     state: LoopState,
     cost: CostModel,

@@ -50,7 +50,7 @@ def run_eval(
     job: EvalJob,
     clock: Clock,
     stop: StopSignal,
-    advanced: Callable[[int], None] = lambda count: None,
+    advanced: Callable[[int], None] = lambda _count: None,
 ) -> EvalReport:
     """Read, judge and write ``eval_latest.json``, ``eval_summary.md`` and ``explain.jsonl``.
 
@@ -62,7 +62,7 @@ def run_eval(
     explain = ExplainLog(clock)
     explain.add("run_started", source=job.describe_source().describe)
     engine, recorder = Engine(job.settings), RunRecorder()
-    run(job.source, engine, (recorder,), stop, lambda event: None, duration_s=job.duration_s, advanced=advanced)
+    run(job.source, engine, (recorder,), stop, lambda _event: None, duration_s=job.duration_s, advanced=advanced)
     finished = clock.now()
     telemetry, findings, state = recorder.series.telemetry(), recorder.findings(), engine.state
     raw, ingest = job.describe_recording(), job.source.counters()
@@ -74,7 +74,12 @@ def run_eval(
         environment=environment_part(engine.environment()),
         mode=state.modes.mode,
         answer=answer_of(
-            job.name, job.settings, recorder, state, job.cost, [f"report: {path_in(store, 'eval_latest.json')}"]
+            job.name,
+            job.settings,
+            recorder=recorder,
+            state=state,
+            cost=job.cost,
+            next_steps=[f"report: {path_in(store, 'eval_latest.json')}"],
         ),
         sample_count=telemetry.sample_count,
         telemetry_points_included={"loss", "throughput"} <= set(telemetry.metrics_seen),

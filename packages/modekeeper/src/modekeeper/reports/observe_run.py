@@ -33,7 +33,7 @@ def run_observe(
     job: ObserveJob,
     clock: Clock,
     stop: StopSignal,
-    advanced: Callable[[int], None] = lambda count: None,
+    advanced: Callable[[int], None] = lambda _count: None,
 ) -> ObserveReport:
     """Read, detect and write ``observe_latest.json`` and ``explain.jsonl``.
 

@@ -161,7 +161,14 @@ def _report(
         mode_spans_left_out=recorder.mode_spans_left_out,
         transitions_total=recorder.totals.transitions,
         telemetry=telemetry,
-        answer=answer_of(run.name, run.settings, recorder, state, run.cost, _next_steps(store, plan)),
+        answer=answer_of(
+            run.name,
+            run.settings,
+            recorder=recorder,
+            state=state,
+            cost=run.cost,
+            next_steps=_next_steps(store, plan),
+        ),
         **opportunity_fields(opportunity),
     )
 

@@ -38,5 +38,6 @@ class TraceFile:
 
 @contextmanager
 def trace_file(folder: FolderStore) -> Iterator[TraceFile]:
+    """The trace of ``folder``; it appears when the block ends without an error."""
     with folder.stream(TRACE_NAME) as file:
         yield TraceFile(file.write)

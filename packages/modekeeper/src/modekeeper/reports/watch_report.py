@@ -14,8 +14,7 @@ from modekeeper.loop.settings import LoopSettings
 from modekeeper.loop.tick import LoopState
 from modekeeper.model.ingest import IngestCounters
 from modekeeper.model.signal import Environment
-from modekeeper.reports.decision_facts import answer_of, environment_part, raw_fields
-from modekeeper.reports.decision_facts import RawRecording
+from modekeeper.reports.decision_facts import RawRecording, answer_of, environment_part, raw_fields
 from modekeeper.reports.markdown import watch_summary
 from modekeeper.reports.publishing import path_in, times
 from modekeeper.value.opportunity import CostModel
@@ -90,7 +89,9 @@ def watch_report(store: FolderStore, roll_up: WatchRollUp) -> WatchReport:
         mode_spans=recorder.mode_spans,
         mode_spans_left_out=recorder.mode_spans_left_out,
         telemetry=recorder.series.telemetry(),
-        answer=answer_of(roll_up.name, roll_up.settings, recorder, state, roll_up.cost, ()),
+        answer=answer_of(
+            roll_up.name, roll_up.settings, recorder=recorder, state=state, cost=roll_up.cost, next_steps=()
+        ),
         kept_iterations=roll_up.kept,
         artifact_paths=WatchArtifactPaths(
             watch_latest_path=path_in(store, "watch_latest.json"),

@@ -47,7 +47,7 @@ def load_state(store: FolderStore, session: str) -> WatchState | None:
     where = (store.root / STATE_NAME).as_posix()
     try:
         if len(data) > _LARGEST_BYTES:
-            raise msgspec.ValidationError("too large")  # noqa: TRY301 - one message for all
+            raise msgspec.ValidationError("too large")
         state = msgspec.json.decode(data, type=WatchState)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadInputError(

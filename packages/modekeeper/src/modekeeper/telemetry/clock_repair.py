@@ -81,7 +81,9 @@ class ClockRepair:
         usual = self._settled and not self._suspects and not self._offset_ms
         if usual and head is not None and head <= ts_ms <= head + self._max_skew_ms:
             # The way of nearly every record.
-            self._trust(arrival, ts_ms, out)
+            self._head_ms = ts_ms
+            self._history.append((arrival.sample.step, ts_ms))
+            self._window.push(arrival, out)
             return
         if self._offset_ms and head is not None:
             if head <= ts_ms <= head + self._threshold_ms():

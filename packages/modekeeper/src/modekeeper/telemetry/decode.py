@@ -5,7 +5,6 @@ tolerant path, which looks at each field on its own. Both give the same answer w
 """
 
 import json
-import operator
 import re
 from typing import Annotated, Any
 
@@ -37,26 +36,25 @@ _WIRE_TYPES: dict[FieldKind, Any] = {
 }
 
 
-def _wire_type() -> tuple[type[msgspec.Struct], tuple[str, ...]]:
+def _wire_type() -> type[msgspec.Struct]:
     """A struct with every name a record may use: typed for the first name of a field, anything for the others."""
     fields: list[tuple[str, Any, Any]] = []
+    others: list[tuple[str, Any, Any]] = []
     rename: dict[str, str] = {}
-    others: list[str] = []
     for field in FIELDS:
         typed = _WIRE_TYPES.get(field.kind, float | None if field.negative else _NotNegative | None)
         fields.append((field.name, typed, None))
         rename[field.name] = field.aliases[0].name
         for number, alias in enumerate(field.aliases[1:]):
             attribute = f"{field.name}__{number}"
-            fields.append((attribute, Any, None))
+            others.append((attribute, Any, None))
             rename[attribute] = alias.name
-            others.append(attribute)
-    return msgspec.defstruct("WireRecord", fields, kw_only=True, rename=rename, gc=False), tuple(others)
+    return msgspec.defstruct("WireRecord", fields + others, kw_only=True, rename=rename, gc=False)
 
 
-_WIRE, _OTHERS = _wire_type()
-_others_of = operator.attrgetter(*_OTHERS)
-_NO_OTHERS = (None,) * len(_OTHERS)
+_WIRE = _wire_type()
+_FIRST_OTHER = len(FIELDS)
+_NO_OTHERS = (None,) * (len(_WIRE.__struct_fields__) - _FIRST_OTHER)
 
 
 class LineDecoder:
@@ -94,42 +92,45 @@ class LineDecoder:
                 wire = self._typed.decode(line)
             except (msgspec.MsgspecError, ValueError, RecursionError):
                 return self._tolerant(line)
-            if _others_of(wire) == _NO_OTHERS:
-                return self._clean(wire) or self._tolerant(line)
+            values = msgspec.structs.astuple(wire)
+            if values[_FIRST_OTHER:] == _NO_OTHERS:
+                return self._clean(values) or self._tolerant(line)
         return self._tolerant(line)
 
-    def _clean(self, wire: Any) -> Decoded | None:
+    def _clean(self, values: tuple[Any, ...]) -> Decoded | None:
         """The record where nothing needs a second look, else ``None``."""
-        ts_ms = parse_ts_ms(wire.ts_ms, None)
-        step_time_ms = wire.step_time_ms
+        # In the order of ``FIELDS``.
+        (
+            ts, step, step_time_ms, loss, throughput, data_wait_ms, gpu_util_pct, gpu_mem_used_mb, gpu_mem_total_mb,
+            gpu_power_w, gpu_temp_c, batch_size, seq_len, workers, groups, node, gpu_model, phase, knobs, rank,
+        ) = values[:_FIRST_OTHER]  # fmt: skip
+        ts_ms = parse_ts_ms(ts, None)
         if isinstance(ts_ms, Bad) or step_time_ms is None:
             return None
-        workers = wire.worker_latencies_ms or (step_time_ms,)
-        groups = wire.worker_groups
+        if not workers:
+            workers = (step_time_ms,)
+        elif len(workers) > self._limits.max_workers:
+            return None
         if groups is not None:
             groups = self._known_groups(groups)
             if len(groups) != len(workers):
                 return None
-        knobs = wire.knobs
         if knobs is not None and not self._knobs_usable(knobs):
             return None
-        if len(workers) > self._limits.max_workers:
-            return None
-        node, gpu_model, phase, rank = wire.node, wire.gpu_model, wire.phase, wire.rank
         sample = Sample(
             ts_ms=ts_ms,
-            step=wire.step,
+            step=step,
             step_time_ms=step_time_ms,
-            loss=wire.loss,
-            throughput=wire.throughput,
-            data_wait_ms=wire.data_wait_ms,
-            gpu_util_pct=wire.gpu_util_pct,
-            gpu_mem_used_mb=wire.gpu_mem_used_mb,
-            gpu_mem_total_mb=wire.gpu_mem_total_mb,
-            gpu_power_w=wire.gpu_power_w,
-            gpu_temp_c=wire.gpu_temp_c,
-            batch_size=wire.batch_size,
-            seq_len=wire.seq_len,
+            loss=loss,
+            throughput=throughput,
+            data_wait_ms=data_wait_ms,
+            gpu_util_pct=gpu_util_pct,
+            gpu_mem_used_mb=gpu_mem_used_mb,
+            gpu_mem_total_mb=gpu_mem_total_mb,
+            gpu_power_w=gpu_power_w,
+            gpu_temp_c=gpu_temp_c,
+            batch_size=batch_size,
+            seq_len=seq_len,
             worker_latencies_ms=workers,
             worker_groups=groups,
             node=None if node is None else self._known_name(node),

@@ -52,8 +52,9 @@ class IngestPipeline:
                 drop(decoded, source, number, line)
                 continue
             sample, rank, repairs = decoded
-            arrival = Arrival(sample, rank, source, number, line[:EXCERPT_BYTES], repairs)
-            self._settle(push(arrival), samples)
+            outcomes = push(Arrival(sample, rank, source, number, line[:EXCERPT_BYTES], repairs))
+            if outcomes:
+                self._settle(outcomes, samples)
         return samples
 
     def flush(self) -> list[Sample]:

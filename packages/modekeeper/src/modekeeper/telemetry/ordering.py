@@ -26,7 +26,7 @@ class OrdererState(msgspec.Struct, frozen=True, array_like=True):
 
     window: WindowState
     clock: ClockState
-    seen: list[list[bytes]]
+    seen: list[tuple[int, list[bytes]]]
 
 
 class Orderer:
@@ -36,21 +36,32 @@ class Orderer:
         self._window = ReorderWindow(limits)
         self._clock = ClockRepair(limits, self._window)
         self._remembered = limits.duplicate_records
-        self._latest: deque[tuple[Key, ...]] = deque()
+        self._latest: deque[tuple[int, tuple[Key, ...]]] = deque()
         self._seen: set[Key] = set()
+        self._plain: list[Arrival] = []
+        self._top_step = -1
+        self._looked_up = 0
 
     def push(self, arrival: Arrival) -> list[Outcome]:
         """Take one record; everything decided by it, in order. Each record is in exactly one outcome."""
         out: list[Outcome] = []
+        step = arrival.sample.step
+        if step is not None and step > self._top_step:
+            # A step beyond all that are remembered repeats none: no need to look it up.
+            self._clock.push(arrival, out)
+            if not _refused(arrival, out):
+                self._top_step = step
+                self._plain.append(arrival)
+                if len(self._plain) >= 2 * self._remembered:
+                    del self._plain[: -self._remembered]
+            return out
+        self._catch_up()
         keys = _identities(arrival)
-        seen = self._seen
-        for key in keys:
-            if key in seen:
-                return [(arrival, DropReason.DUPLICATE)]
+        if not self._seen.isdisjoint(keys):
+            return [(arrival, DropReason.DUPLICATE)]
         self._clock.push(arrival, out)
-        if not (out and out[-1][1] is not None and out[-1][0].line == arrival.line):
-            # Late data in bulk must not push out the memory of records that still wait.
-            self._remember(keys)
+        if not _refused(arrival, out):
+            self._remember(step, keys)
         return out
 
     def flush(self) -> list[Outcome]:
@@ -62,7 +73,8 @@ class Orderer:
 
     def state(self) -> OrdererState:
         """Everything needed to go on elsewhere."""
-        seen = [[msgspec.msgpack.encode(key) for key in keys] for keys in self._latest]
+        self._catch_up()
+        seen = [(step, [msgspec.msgpack.encode(key) for key in keys]) for step, keys in self._latest]
         return OrdererState(self._window.state(), self._clock.state(), seen)
 
     def restore(self, state: OrdererState) -> None:
@@ -75,14 +87,32 @@ class Orderer:
         self._clock.restore(state.clock)
         self._latest.clear()
         self._seen.clear()
-        for encoded in state.seen:
-            self._remember(tuple(_hashable(msgspec.msgpack.decode(key)) for key in encoded))
+        self._plain.clear()
+        self._top_step = max((step for step, _ in state.seen), default=-1)
+        for step, encoded in state.seen:
+            self._remember(step, tuple(_hashable(msgspec.msgpack.decode(key)) for key in encoded))
 
-    def _remember(self, keys: tuple[Key, ...]) -> None:
-        self._latest.append(keys)
+    def _catch_up(self) -> None:
+        """Look at the records that were taken without being looked up."""
+        for arrival in self._plain[-self._remembered :]:
+            self._remember(arrival.sample.step, _identities(arrival))
+        self._plain.clear()
+        self._looked_up += 1
+        if self._looked_up >= self._remembered:
+            # After a restart of the job from an earlier step, the old top is soon forgotten.
+            self._looked_up = 0
+            self._top_step = max((step for step, _ in self._latest), default=-1)
+
+    def _remember(self, step: int | None, keys: tuple[Key, ...]) -> None:
+        self._latest.append((-1 if step is None else step, keys))
         self._seen.update(keys)
         if len(self._latest) > self._remembered:
-            self._seen.difference_update(self._latest.popleft())
+            self._seen.difference_update(self._latest.popleft()[1])
+
+
+def _refused(arrival: Arrival, out: list[Outcome]) -> bool:
+    """Whether a record was dropped on the spot: late data in bulk must not push out the memory of the others."""
+    return bool(out) and out[-1][1] is not None and out[-1][0].line == arrival.line
 
 
 def _identities(arrival: Arrival) -> tuple[Key, ...]:

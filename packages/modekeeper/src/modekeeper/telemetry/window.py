@@ -11,13 +11,8 @@ from modekeeper.telemetry.limits import IngestLimits
 __all__ = ["ReorderWindow", "Waiting", "WindowState"]
 
 
-class Waiting(msgspec.Struct, array_like=True, gc=False):
-    """One record in the window. Sorted by time, then step, then order of arrival."""
-
-    ts_ms: int
-    step: int
-    arrived: int
-    arrival: Arrival
+Waiting = tuple[int, int, int, Arrival]
+"""One record in the window: time, step, number of arrival, by which it is sorted; and the record."""
 
 
 class WindowState(msgspec.Struct, frozen=True, array_like=True):
@@ -53,27 +48,28 @@ class ReorderWindow:
             return
         step = sample.step
         if not waiting:
-            waiting.append(Waiting(ts_ms, -1 if step is None else step, self._arrived, arrival))
+            waiting.append((ts_ms, -1 if step is None else step, self._arrived, arrival))
         else:
-            last = waiting[-1]
+            last_ms, last_step, _, _ = waiting[-1]
             if step is None:
                 # Without a step a record keeps its place among those of the same time.
-                step = last.step if ts_ms == last.ts_ms else -1
-            entry = Waiting(ts_ms, step, self._arrived, arrival)
-            if ts_ms > last.ts_ms or (ts_ms == last.ts_ms and step >= last.step):
-                waiting.append(entry)
+                step = last_step if ts_ms == last_ms else -1
+            if ts_ms > last_ms or (ts_ms == last_ms and step >= last_step):
+                waiting.append((ts_ms, step, self._arrived, arrival))
             else:
-                entry.arrival = moved_to(arrival, ts_ms, RepairReason.REORDERED)
-                bisect.insort(waiting, entry, key=_place)
+                moved = moved_to(arrival, ts_ms, RepairReason.REORDERED)
+                bisect.insort(waiting, (ts_ms, step, self._arrived, moved), key=_place)
         self._arrived += 1
-        latest_to_leave = waiting[-1].ts_ms - self._lateness_ms
-        while waiting and (len(waiting) > self._most or waiting[0].ts_ms <= latest_to_leave):
-            self._release(waiting.pop(0), out)
+        latest_to_leave = waiting[-1][0] - self._lateness_ms
+        while waiting and (len(waiting) > self._most or waiting[0][0] <= latest_to_leave):
+            self.floor_ms, _, _, released = waiting.pop(0)
+            out.append((released, None))
 
     def flush(self, out: list[Outcome]) -> None:
         """Let everything leave: the input is over."""
-        for entry in self._waiting:
-            self._release(entry, out)
+        for ts_ms, _, _, released in self._waiting:
+            self.floor_ms = ts_ms
+            out.append((released, None))
         self._waiting = []
 
     def state(self) -> WindowState:
@@ -86,10 +82,6 @@ class ReorderWindow:
         self._arrived = state.arrived
         self.floor_ms = state.floor_ms
 
-    def _release(self, entry: Waiting, out: list[Outcome]) -> None:
-        self.floor_ms = entry.ts_ms
-        out.append((entry.arrival, None))
-
 
 def _place(entry: Waiting) -> tuple[int, int, int]:
-    return entry.ts_ms, entry.step, entry.arrived
+    return entry[:3]
