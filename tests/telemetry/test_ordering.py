@@ -74,6 +74,15 @@ def test_a_step_repeated_with_the_same_values_at_another_time_is_dropped() -> No
     assert (steps(rows), dropped) == ([0, 1, 2, 3], {"duplicate": 1})
 
 
+@pytest.mark.parametrize("lookups", range(1, 12))
+def test_a_repetition_is_known_after_a_restart_from_an_earlier_step(lookups: int) -> None:
+    before = healthy(*range(100, 120))
+    restarted = [record(i % 50, ts_ms=T0_MS + 1000 * i) for i in range(120, 120 + lookups)]
+    last = restarted[-1]
+    _, dropped, _ = run([*before, *restarted, last, last, last], duplicate_records=4)
+    assert dropped == {"duplicate": 3}
+
+
 @pytest.mark.parametrize(
     "other", [{"rank": 1}, {"node": "b"}, {"step_time_ms": 1.0}, {"step": 7}], ids=lambda other: next(iter(other))
 )

@@ -125,9 +125,7 @@ class DriftDetector:
         if self._is_announced(change):
             self._healthy = None
             signals = self._event(change, Direction.NEUTRAL, "announced_schedule")
-        elif before is not None and self._is_near(self._healthy, change.after, before.level):
-            if self._healthy is not None:
-                self._core.settle_at(self._healthy, change.start)
+        elif before is not None and self._is_recovery(change, before.level):
             return [self._recovered(before, change.at, change.after)]
         elif self._is_worse(change, standing=before is not None):
             signals = [self._worse(change)]
@@ -186,6 +184,15 @@ class DriftDetector:
             self._sign * (level - healthy.level) < -FAR_BETTER * self._settings.abrupt_effect_rel * healthy.scale
         )
         return better and self._core.reference is None
+
+    def _is_recovery(self, change: LevelChange, worse_level: float | None) -> bool:
+        """Whether a change ends near the healthy level, or leaves less above it than a change of its own would be."""
+        healthy = self._healthy
+        if healthy is None:
+            return False
+        rest = self._sign * (change.after - healthy.level)
+        small = 0.0 <= rest <= self._settings.abrupt_effect_rel * healthy.scale
+        return small or self._is_near(healthy, change.after, worse_level)
 
     def _is_near(self, healthy: Reference | None, level: float, worse_level: float | None) -> bool:
         """Whether ``level`` is as good as the healthy one, or nearly."""

@@ -152,7 +152,7 @@ class LevelCore:
 
     def _begin_level(self, since: int) -> None:
         since = max(since, self.history.first)
-        self._state = LevelState(since=since, learn_from=since)
+        self._state = LevelState(since=since, learn_from=since, rising_since=since, falling_since=since)
 
     def _end_of_cell(self) -> LevelChange | None:
         state = self._state
@@ -235,7 +235,10 @@ class LevelCore:
     def _slow_change(self) -> LevelChange | None:
         state, settings = self._state, self._settings
         anchor, window = state.anchor, settings.slow_window_samples
-        if anchor is None or self.history.count - state.learn_from < 2 * window:
+        count = self.history.count
+        if anchor is None or count - state.learn_from < 2 * window:
+            return None
+        if state.suspected and count - min(state.rising_since, state.falling_since) < window:
             return None
         after = anchor.location(self.recent(window))
         shift = after - anchor.level

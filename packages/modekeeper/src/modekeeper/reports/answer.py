@@ -215,18 +215,20 @@ def _cost(opportunity: Opportunity, findings: Findings) -> str:
             "nothing lost against the job's own healthy pace" if not standing else "no loss that could be counted"
         )
     low, high = opportunity.opportunity_hours_low, opportunity.opportunity_hours_high
-    interval = "" if low is None or high is None else f" (90 % interval {_hours(low)} to {_hours(high)})"
-    money = "" if opportunity.opportunity_usd_est is None else f", {opportunity.opportunity_usd_est:,.2f} USD"
+    interval = "" if low is None or high is None else f", 90 % interval {_hours(low)} to {_hours(high)}"
+    money = "" if opportunity.opportunity_usd_est is None else f" ({opportunity.opportunity_usd_est:,.2f} USD)"
     assumed = [a.note for a in opportunity.opportunity_assumptions if a.name == "gpus" and a.source != "given"]
     basis = f"; {assumed[0]}" if assumed else ""
-    return f"{_hours(hours)} lost so far{interval}{money}; method in the report{basis}"
+    return f"{_hours(hours)} lost so far{money}{interval}; method in the report{basis}"
 
 
 def _hours(hours: float) -> str:
-    if hours >= 0.1:  # noqa: PLR2004 - below that, minutes read better
-        return f"{hours:,.1f} GPU-hours"
-    minutes = hours * 60
-    return f"{minutes:.1f} GPU-minutes" if minutes >= 0.1 else f"{minutes * 60:.0f} GPU-seconds"  # noqa: PLR2004
+    """GPU time with two digits that mean something."""
+    for unit, size in (("GPU-hours", 1.0), ("GPU-minutes", 60.0)):
+        if hours * size >= 1:
+            amount = hours * size
+            return f"{amount:,.1f} {unit}" if amount < 100 else f"{amount:,.0f} {unit}"  # noqa: PLR2004
+    return f"{hours * 3600:.1f} GPU-seconds"
 
 
 def _proposals(decisions: Sequence[Decision]) -> list[str]:

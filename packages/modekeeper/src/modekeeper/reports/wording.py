@@ -34,7 +34,7 @@ def level(metric: str, value: float) -> str:
     if metric.endswith("_ms"):
         return f"{_digits(value / _MS_PER_S)} s" if abs(value) >= _MS_PER_S else f"{_digits(value)} ms"
     if metric.endswith("_pct"):
-        return f"{value:.0f} %"
+        return percent(value / 100)
     if metric == "throughput":
         return f"{_digits(value)} a second"
     return _digits(value)
@@ -53,6 +53,8 @@ def _digits(value: float) -> str:
 def percent(share: float) -> str:
     """A share as a percentage: ``0.8 %``."""
     value = abs(share) * 100
+    if value >= 1e6:  # noqa: PLR2004 - where plain digits stop being readable
+        return f"{value:.3g} %"
     return f"{value:.1f} %" if value < 10 else f"{value:,.0f} %"  # noqa: PLR2004
 
 

@@ -88,9 +88,11 @@ class Orderer:
         self._latest.clear()
         self._seen.clear()
         self._plain.clear()
-        self._top_step = max((step for step, _ in state.seen), default=-1)
+        self._top_step = -1
         for step, encoded in state.seen:
-            self._remember(step, tuple(_hashable(msgspec.msgpack.decode(key)) for key in encoded))
+            self._remember(
+                None if step < 0 else step, tuple(_hashable(msgspec.msgpack.decode(key)) for key in encoded)
+            )
 
     def _catch_up(self) -> None:
         """Look at the records that were taken without being looked up."""
@@ -104,6 +106,8 @@ class Orderer:
             self._top_step = max((step for step, _ in self._latest), default=-1)
 
     def _remember(self, step: int | None, keys: tuple[Key, ...]) -> None:
+        if step is not None and step > self._top_step:
+            self._top_step = step
         self._latest.append((-1 if step is None else step, keys))
         self._seen.update(keys)
         if len(self._latest) > self._remembered:
