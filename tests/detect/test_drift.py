@@ -242,3 +242,18 @@ def test_a_change_too_small_to_tell_does_not_hide_a_large_one(small: float) -> N
     assert [abs(s.since_index - 600) <= 5 for s in found] == [True]
     assert found[0].at_index < 700
     assert found[0].effect == pytest.approx(110.0 / small - 1, abs=0.02)
+
+
+@pytest.mark.parametrize("effect", [0.05, 0.1, 0.4])
+@pytest.mark.parametrize("lasting", [60, 150, 400])
+def test_a_recovery_has_no_echo(effect: float, lasting: int) -> None:
+    for seed in range(8):
+        values = stepped((100.0, 300), (100.0 * (1 + effect), lasting), (100.0, 500), noise=0.015, seed=seed)
+        signals = phases(drift_of(values))
+        assert signals == [(Phase.CONFIRMED, Direction.WORSE), (Phase.CLEARED, Direction.WORSE)]
+
+
+def test_a_job_that_wandered_a_little_before_an_incident_recovers_to_where_it_was() -> None:
+    wander = np.linspace(100.0, 101.5, 600)
+    values = np.concatenate([wander, np.full(150, 106.0), np.full(400, 101.5)]) * noisy(1.0, 1150, noise=0.005)
+    assert phases(drift_of(values)) == [(Phase.CONFIRMED, Direction.WORSE), (Phase.CLEARED, Direction.WORSE)]

@@ -20,9 +20,9 @@ with atheris.instrument_imports(include=["modekeeper.telemetry"]):
 
 LIMITS = IngestLimits(max_line_bytes=2000, reorder_records=6, duplicate_records=10, block_records=9)
 DICTIONARY = (
-    "ts", "ts_ms", "timestamp", "step", "step_time_ms", "latency_ms", "loss", "worker_latencies_ms", "worker_groups",
-    "knobs", "knob.x", "node", "NaN", "Infinity", "1e400", "2026-01-01T00:00:00Z", "\\xef\\xbb\\xbf", "\\x1f\\x8b\\x08",
-    "\\x28\\xb5\\x2f\\xfd", "ts,step,step_time_ms\\x0a",
+    "ts", "ts_ms", "timestamp", "step", "step_time_ms", "latency_ms", "loss", "worker_latencies_ms",
+    "worker_groups", "knobs", "knob.x", "node", "NaN", "Infinity", "1e400", "2026-01-01T00:00:00Z",
+    "\\xef\\xbb\\xbf", "\\x1f\\x8b\\x08", "\\x28\\xb5\\x2f\\xfd", "ts,step,step_time_ms\\x0a",
 )  # fmt: skip
 
 

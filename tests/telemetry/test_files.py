@@ -2,6 +2,7 @@
 
 import io
 import os
+import sys
 import threading
 from pathlib import Path
 
@@ -213,6 +214,27 @@ def test_a_stop_is_heeded_between_reads(tmp_path: Path) -> None:
     blocks += source.blocks(Running())
     blocks += source.flush()
     assert steps(rows_of(blocks)) == list(range(5000))
+
+
+def test_a_stop_in_the_middle_of_a_line_counts_no_half_line(tmp_path: Path) -> None:
+    path = tmp_path / "run.jsonl"
+    path.write_bytes(stream_of(5000))
+    source = file_source(path, limits=IngestLimits(block_records=64, read_bytes=4097))
+    stop = Running()
+    blocks = []
+    for block in source.blocks(stop):
+        blocks.append(block)
+        stop.stopped = True
+    blocks += source.flush()
+    counters = source.counters()
+    assert counters.dropped_total == 0
+    assert counters.read_total == counters.accepted_total == len(rows_of(blocks)) < 5000
+
+
+def test_standard_input_that_is_closed_is_bad_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", None)
+    with pytest.raises(BadInputError, match="cannot read telemetry 'standard input': it is closed"):
+        open_files(["-"], clock=ScriptedClock())
 
 
 def test_a_pipe_is_read_as_it_comes_and_to_its_end() -> None:

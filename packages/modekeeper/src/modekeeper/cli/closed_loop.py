@@ -11,14 +11,17 @@ from modekeeper.artifacts.provenance import provenance
 from modekeeper.artifacts.store import FolderStore
 from modekeeper.cli.clocks import clock_from
 from modekeeper.cli.console import Progress, print_answer, print_json, say
+from modekeeper.cli.deadline import reading_ends
 from modekeeper.cli.deciding import apply_request, refuse_apply, settings_from
 from modekeeper.cli.options import (
     DecisionChoice,
     TelemetryChoice,
+    apply_option,
     cost_options,
     decision_options,
     examples,
     json_option,
+    license_option,
     out_option,
     target_options,
     telemetry_options,
@@ -43,14 +46,17 @@ __all__ = ["decide_into", "plan", "run"]
 @decision_options
 @target_options
 @cost_options
+@click.option("--dry-run", is_flag=True, default=True, help="Always on: mk plan never applies.")
+@license_option
 @out_option("report/plan")
 @json_option
-def plan(**given: Any) -> int:
+def plan(dry_run: bool, license_path: str | None, **given: Any) -> int:
     """Decide, and write the plan. Changes nothing.
 
     Reads telemetry, says which mode the job is in and why, and writes k8s_plan.json with the change that would
     help, k8s_plan.kubectl.sh to review and run by hand, and the decision trace that led there.
     """
+    del dry_run, license_path  # accepted so that a command line of closed-loop run works here too
     return _run(apply=False, **given)
 
 
@@ -64,8 +70,8 @@ def plan(**given: Any) -> int:
 @decision_options
 @target_options
 @cost_options
-@click.option("--dry-run/--apply", "dry_run", default=True, help="Plan only (the default), or apply the plan.")
-@click.option("--license-path", metavar="FILE", help="Licence for --apply; read by the licensed package.")
+@apply_option
+@license_option
 @out_option("report/closed-loop-run")
 @json_option
 def run(dry_run: bool, license_path: str | None, **given: Any) -> int:
@@ -122,7 +128,7 @@ def decide_into(
             describe_recording=open_telemetry.recording,
         )
         try:
-            return run_closed_loop(store, job, clock, stop, progress.advance)
+            return run_closed_loop(store, job, clock, reading_ends(telemetry, clock, stop), progress.advance)
         finally:
             progress.done()
 

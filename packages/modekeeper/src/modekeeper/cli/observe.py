@@ -9,6 +9,7 @@ from modekeeper.artifacts.contracts.reports import ObserveReport
 from modekeeper.artifacts.store import FolderStore
 from modekeeper.cli.clocks import clock_from
 from modekeeper.cli.console import Progress, print_json, say, table
+from modekeeper.cli.deadline import reading_ends
 from modekeeper.cli.options import TelemetryChoice, examples, json_option, out_option, telemetry_options
 from modekeeper.cli.sources import opened
 from modekeeper.cli.stopping import stop_on_signals
@@ -51,7 +52,7 @@ def observe_into(out: Path, *, telemetry: TelemetryChoice, clock: Clock) -> Obse
             describe_recording=open_telemetry.recording,
         )
         try:
-            return run_observe(store, job, clock, stop, progress.advance)
+            return run_observe(store, job, clock, reading_ends(telemetry, clock, stop), progress.advance)
         finally:
             progress.done()
 

@@ -14,10 +14,12 @@ __all__ = [
     "DURATION",
     "DecisionChoice",
     "TelemetryChoice",
+    "apply_option",
     "cost_options",
     "decision_options",
     "examples",
     "json_option",
+    "license_option",
     "out_option",
     "target_options",
     "telemetry_options",
@@ -285,6 +287,23 @@ def cost_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return click.option("--gpus", type=_Finite(min=0), help="GPUs of the job; else one for each worker seen.")(
         function
     )
+
+
+def apply_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """``--dry-run/--apply``: the command gets ``dry_run``."""
+    return click.option(
+        "--dry-run/--apply",
+        "dry_run",
+        default=True,
+        help="Plan only (the default), or apply: needs the licensed package.",
+    )(function)
+
+
+def license_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """``--license-path``: handed to the licensed package; here there is nothing it could open."""
+    return click.option(
+        "--license-path", metavar="FILE", help="Licence for --apply; read by the licensed package."
+    )(function)
 
 
 def out_option(default: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

@@ -71,7 +71,9 @@ def opened(
         RawRecorder(Path(choice.record_raw), append=for_watch_every_s is not None) if choice.record_raw else None
     )
     try:
-        source = open_files(choice.paths, clock=clock, follow=choice.follow, recorder=recorder)
+        # Watch reads what there is at each interval: following would never let an iteration end.
+        follow = choice.follow and for_watch_every_s is None
+        source = open_files(choice.paths, clock=clock, follow=follow, recorder=recorder)
         try:
             yield OpenTelemetry(kind="file", source=source, recorder=recorder, label=choice.label)
         finally:

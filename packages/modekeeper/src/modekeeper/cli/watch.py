@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import click
+import msgspec
 
+from modekeeper.artifacts.canonical import canonical_digest
 from modekeeper.artifacts.provenance import provenance
 from modekeeper.artifacts.store import FolderStore
 from modekeeper.cli.clocks import clock_from
@@ -16,10 +18,12 @@ from modekeeper.cli.options import (
     DURATION,
     DecisionChoice,
     TelemetryChoice,
+    apply_option,
     cost_options,
     decision_options,
     examples,
     json_option,
+    license_option,
     out_option,
     target_options,
     telemetry_options,
@@ -57,46 +61,42 @@ def _watch_options(function: Any) -> Any:
     return function
 
 
-@click.command(
-    epilog=examples(
-        "mk watch --observe-path /var/log/train/run.jsonl --interval 30s",
-        "mk watch --scenario incident_and_recovery --interval 1s --max-iterations 3",
-    )
+def _command(out: str, *lines: str) -> click.Command:
+    """``mk watch`` and ``mk closed-loop watch`` are one command under two names."""
+
+    @click.command(name="watch", epilog=examples(*lines))
+    @telemetry_options("observe-")
+    @decision_options
+    @target_options
+    @cost_options
+    @_watch_options
+    @apply_option
+    @license_option
+    @out_option(out)
+    @json_option
+    def command(dry_run: bool, license_path: str | None, **given: Any) -> int:
+        """Keep deciding, an interval at a time. Without --apply it changes nothing.
+
+        Each iteration reads what has been added since, and has a folder of its own; watch_latest.json rolls them
+        up. SIGINT and SIGTERM finish the iteration. The same command with the same --out goes on where the last one
+        stopped. Without the licensed package --apply is refused after one iteration, with the reason in its artifacts.
+        """
+        del license_path  # the door in the licensed package reads it
+        return _watch(apply=not dry_run, **given)
+
+    return command
+
+
+watch = _command(
+    "report/watch",
+    "mk watch --observe-path /var/log/train/run.jsonl --interval 30s",
+    "mk watch --scenario incident_and_recovery --interval 1s --max-iterations 3",
 )
-@telemetry_options("observe-")
-@decision_options
-@target_options
-@cost_options
-@_watch_options
-@out_option("report/watch")
-@json_option
-def watch(**given: Any) -> int:
-    """Keep deciding, an interval at a time. Changes nothing.
-
-    Each iteration reads what has been added since, and has a folder of its own; watch_latest.json rolls them up.
-    SIGINT and SIGTERM finish the iteration. The same command with the same --out goes on where the last one
-    stopped.
-    """
-    return _watch(apply=False, **given)
-
-
-@click.command(epilog=examples("mk closed-loop watch --observe-path run.jsonl --interval 30s --dry-run"))
-@telemetry_options("observe-")
-@decision_options
-@target_options
-@cost_options
-@_watch_options
-@click.option("--dry-run/--apply", "dry_run", default=True, help="Plan only (the default), or apply plans.")
-@click.option("--license-path", metavar="FILE", help="Licence for --apply; read by the licensed package.")
-@out_option("report/closed-loop-watch")
-@json_option
-def closed_loop_watch(dry_run: bool, license_path: str | None, **given: Any) -> int:
-    """The same as watch; with --apply and the licensed package, applies plans.
-
-    Without the licensed package --apply is refused after one iteration, with the reason in its artifacts.
-    """
-    del license_path  # the door in the licensed package reads it; here there is nothing it could open
-    return _watch(apply=not dry_run, **given)
+closed_loop_watch = _command(
+    "report/closed-loop-watch",
+    "mk closed-loop watch --observe-path run.jsonl --interval 30s --dry-run",
+    "mk closed-loop watch --scenario drift --interval 5m --max-iterations 3",
+)
 
 
 def _watch(
@@ -125,6 +125,7 @@ def _watch(
     ):
         plan = WatchPlan(
             name=open_telemetry.name,
+            watched=canonical_digest(msgspec.structs.replace(telemetry, follow=False)),
             settings=settings,
             interval_s=interval,
             max_iterations=1 if apply else max_iterations,

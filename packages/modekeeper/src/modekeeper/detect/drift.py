@@ -57,6 +57,8 @@ class DriftDetector:
         self._core = LevelCore(settings)
         self._waits = History(settings.reference_samples + 2 * settings.reference_lag_samples)
         self._healthy: Reference | None = None
+        self._goal: Reference | None = None
+        """The level just before the finding that stands, or before the first of a chain of them."""
         self._active: Signal | None = None
         self._suspect: Signal | None = None
         self._findings = 0
@@ -138,20 +140,24 @@ class DriftDetector:
         return signals
 
     def _is_worse(self, change: LevelChange, *, standing: bool) -> bool:
-        """Whether the level is worse: than the healthy one while a finding stands, else than just before."""
-        if standing and self._healthy is not None:
-            return self._sign * (change.after - self._healthy.level) > 0
+        """Whether the level is worse than before the findings that stand, or where none does, than just before."""
+        if standing and self._goal is not None:
+            return self._sign * (change.after - self._goal.level) > 0
         worse = self._sign * (change.after - change.before.level) > 0
-        if worse and (self._healthy is None or self._is_near(self._healthy, change.after, None)):
-            self._healthy = change.before
+        if worse:
+            self._goal = change.before
+            if self._healthy is None or self._is_near(self._healthy, change.after, None):
+                self._healthy = change.before
         return worse
 
     def _worse(self, change: LevelChange) -> Signal:
         signal = self._signal(change, Phase.CONFIRMED, Direction.WORSE, self._cause(change))
-        if self._direction(change) is Direction.BETTER and self._healthy is not None:
-            change = msgspec.structs.replace(change, before=self._healthy)
+        if self._direction(change) is Direction.BETTER and self._goal is not None:
+            change = msgspec.structs.replace(change, before=self._goal)
             signal = self._signal(change, Phase.CONFIRMED, Direction.WORSE, None)
-            text = f"{self._metric} improved, but is still {percent(change.effect)} off the healthy level"
+            text = (
+                f"{self._metric} improved, but is still {percent(change.effect)} off the level before it got worse"
+            )
             signal = msgspec.structs.replace(signal, explanation=f"{text}: {signal.explanation}")
         self._active = signal
         return signal
@@ -162,48 +168,44 @@ class DriftDetector:
         return [signal, cleared(signal, change.at, text)]
 
     def _look_for_recovery(self, active: Signal, position: Position) -> list[Signal]:
-        healthy, samples = self._healthy, self._settings.clear_samples
+        goal, samples = self._goal, self._settings.clear_samples
         count = self._core.history.count
-        if healthy is None or self._core.samples < samples:
+        if goal is None or self._core.samples < samples:
             return []
         window = self._core.recent(samples)
-        level = healthy.location(window)
-        tail = healthy.location(window[-2 * CELL :])
-        if not (self._is_near(healthy, level, active.level) and self._is_near(healthy, tail, active.level)):
-            if not self._is_overlooked(healthy, level):
-                return []
+        level = goal.location(window)
+        tail = goal.location(window[-2 * CELL :])
+        if self._is_near(goal, level, active.level) and self._is_near(goal, tail, active.level):
+            self._core.settle_at(goal, count - 2 * CELL)
+        elif self._is_overlooked(goal, level):
             self._core.relearn_from(count - samples)
         else:
-            self._core.settle_at(healthy, count - samples)
+            return []
         self._active = None
         return [self._recovered(active, position, level)]
 
-    def _is_overlooked(self, healthy: Reference, level: float) -> bool:
-        """Whether the job became better than healthy before the worse level was known well enough to see it."""
-        better = (
-            self._sign * (level - healthy.level) < -FAR_BETTER * self._settings.abrupt_effect_rel * healthy.scale
-        )
-        return better and self._core.reference is None
+    def _is_overlooked(self, goal: Reference, level: float) -> bool:
+        """Whether the job became better than ever before the worse level was known well enough to see it."""
+        far = FAR_BETTER * self._settings.abrupt_effect_rel * goal.scale
+        return self._core.reference is None and self._sign * (level - goal.level) < -far
 
     def _is_recovery(self, change: LevelChange, worse_level: float | None) -> bool:
-        """Whether a change ends near the healthy level, or leaves less above it than a change of its own would be."""
-        healthy = self._healthy
-        if healthy is None:
+        """Whether a change leads back to the level before, or leaves less than would be a change of its own."""
+        goal = self._goal
+        if goal is None:
             return False
-        rest = self._sign * (change.after - healthy.level)
-        small = 0.0 <= rest <= self._settings.abrupt_effect_rel * healthy.scale
-        return small or self._is_near(healthy, change.after, worse_level)
+        rest = self._sign * (change.after - goal.level)
+        small = 0.0 <= rest <= self._settings.abrupt_effect_rel * goal.scale
+        return small or self._is_near(goal, change.after, worse_level)
 
-    def _is_near(self, healthy: Reference | None, level: float, worse_level: float | None) -> bool:
-        """Whether ``level`` is as good as the healthy one, or nearly."""
-        if healthy is None:
-            return False
+    def _is_near(self, goal: Reference, level: float, worse_level: float | None) -> bool:
+        """Whether ``level`` is as good as ``goal``, or nearly."""
         settings = self._settings
-        effect = abs((healthy.level if worse_level is None else worse_level) - healthy.level)
-        band = max(settings.clear_effect_share * effect, settings.clear_least_rel * healthy.scale)
-        band = min(band, max(settings.clear_most_rel * healthy.scale, healthy.cell_sd))
-        distance = self._sign * (level - healthy.level)
-        return -FAR_BETTER * self._settings.abrupt_effect_rel * healthy.scale <= distance <= band
+        effect = abs((goal.level if worse_level is None else worse_level) - goal.level)
+        band = max(settings.clear_effect_share * effect, settings.clear_least_rel * goal.scale)
+        band = min(band, max(settings.clear_most_rel * goal.scale, goal.cell_sd))
+        distance = self._sign * (level - goal.level)
+        return -FAR_BETTER * self._settings.abrupt_effect_rel * goal.scale <= distance <= band
 
     def _recovered(self, active: Signal, at: Position, level: float) -> Signal:
         healthy = active.healthy_level
@@ -293,6 +295,7 @@ class DriftDetector:
             "core": self._core.snapshot(),
             "waits": self._waits.snapshot(),
             "healthy": msgspec.to_builtins(self._healthy),
+            "goal": msgspec.to_builtins(self._goal),
             "active": signal_to_json([self._active] if self._active else []),
             "suspect": signal_to_json([self._suspect] if self._suspect else []),
             "findings": self._findings,
@@ -306,6 +309,7 @@ class DriftDetector:
         self._core.restore(snapshot["core"])
         self._waits.restore(snapshot["waits"])
         self._healthy = msgspec.convert(snapshot["healthy"], Reference | None)
+        self._goal = msgspec.convert(snapshot["goal"], Reference | None)
         self._active = next(iter(signal_from_json(snapshot["active"])), None)
         self._suspect = next(iter(signal_from_json(snapshot["suspect"])), None)
         self._findings = snapshot["findings"]

@@ -91,6 +91,7 @@ class LevelState(msgspec.Struct, kw_only=True):
     cells: int = 0
     """Cells seen at the present level."""
     suspected: bool = False
+    suspected_since: int = 0
     ramp_means: list[float] = msgspec.field(default_factory=list)
     ramp_positions: list[Position] = msgspec.field(default_factory=list)
 
@@ -238,7 +239,7 @@ class LevelCore:
         count = self.history.count
         if anchor is None or count - state.learn_from < 2 * window:
             return None
-        if state.suspected and count - min(state.rising_since, state.falling_since) < window:
+        if state.suspected and count - state.suspected_since < window:
             return None
         after = anchor.location(self.recent(window))
         shift = after - anchor.level
@@ -304,6 +305,7 @@ class LevelCore:
         del state.ramp_means[:-MAX_RAMP_BLOCKS], state.ramp_positions[:-MAX_RAMP_BLOCKS]
 
     def _suspect(self, change: LevelChange) -> LevelChange | None:
+        self._state.suspected_since = change.start
         if self._state.suspected:
             return None
         self._state.suspected = True

@@ -42,6 +42,7 @@ class RunRecorder:
         self._series = SeriesRecorder(points)
         self._findings = FindingsRegister()
         self._state = _State()
+        self._samples_before = 0
 
     def add_block(self, block: SampleBlock) -> None:
         """Take in samples."""
@@ -63,6 +64,11 @@ class RunRecorder:
     def series(self) -> SeriesRecorder:
         """The samples, thinned."""
         return self._series
+
+    @property
+    def samples_before(self) -> int:
+        """Samples of the run before this part of it."""
+        return self._samples_before
 
     @property
     def totals(self) -> Totals:
@@ -88,6 +94,7 @@ class RunRecorder:
         part = RunRecorder(points)
         part._findings = self._findings.next_part()
         part._state.spans = self._state.spans[-1:]
+        part._samples_before = self._samples_before + self._series.sample_count
         return part
 
     def snapshot(self) -> Any:

@@ -15,6 +15,7 @@ from modekeeper.model.trace import Decision, DecisionStatus, TickTrigger, TraceE
 from modekeeper.modes.machine import Instant, ModeState, step
 from modekeeper.planning.plan import ApprovedChange, build_plan
 from modekeeper.policy.choose import propose
+from modekeeper.policy.chord_spec import RELOCK_CHORD
 from modekeeper.policy.situation import KnownValue, Situation
 
 __all__ = ["LoopState", "TickInput", "tick"]
@@ -101,6 +102,7 @@ def _decide(proposal: Proposal, state: LoopState, at: Instant, settings: LoopSet
         catalog=settings.catalog,
         now_ms=at.ts_ms,
         planned_at_ms=state.planned_at_ms.get(proposal.chord_id, ()),
+        relocked_at_ms=state.planned_at_ms.get(RELOCK_CHORD, ()),
         cooldown_s=settings.cooldown_s,
         approve_advanced=settings.approve_advanced,
         limits=settings.limits,

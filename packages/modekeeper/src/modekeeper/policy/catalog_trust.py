@@ -42,7 +42,7 @@ def effective_catalog(default: Catalog, given: Catalog) -> tuple[Catalog, tuple[
     """``default`` narrowed by ``given``, and a problem for everything in ``given`` that would have widened it.
 
     Narrowing: leaving a chord out, fewer knobs, more required signals, more invariants, a longer cooldown, fewer
-    changes in a longer window, a higher tier. Paths name chords by id (RFC 9535 filters): their order has no meaning.
+    changes in a longer window, a higher tier. Paths name chords by id (RFC 9535 filters), not by position.
     """
     problems: list[Problem] = []
     chords = [chord for chord in default.chords if chord.id == HOLD_CHORD]

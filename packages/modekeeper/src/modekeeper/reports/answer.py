@@ -44,7 +44,7 @@ def answer(facts: RunFacts, next_steps: Sequence[str]) -> Answer:
         why=tuple(_why(facts)),
         cost=_cost(facts.opportunity, facts.findings),
         next=(*_proposals(facts.decisions), *next_steps),
-        unknown=tuple(_unknown(facts.telemetry)),
+        unknown=tuple(_unknown(facts.telemetry, facts.findings.undecided)),
     )
 
 
@@ -185,11 +185,10 @@ def _why(facts: RunFacts) -> list[str]:
 
 
 def _quiet(facts: RunFacts) -> list[str]:
-    undecided = [signal.explanation for signal in facts.findings.undecided if signal.explanation]
     pauses = facts.findings.confirmed_by_kind.get(SignalKind.BURST, 0)
-    lines = [*_ended_troubles(facts), *undecided][:_MOST_REASONS]
-    if pauses and not lines:
-        lines.append(f"{count(pauses, 'pause')} seen; none of them changed the pace of the job")
+    lines = _ended_troubles(facts)[:_MOST_REASONS]
+    if not lines and pauses:
+        lines = [f"{count(pauses, 'pause')} seen; none of them changed the pace of the job"]
     return lines or ["no detector found a change worth paying for"]
 
 
@@ -248,10 +247,13 @@ def _proposals(decisions: Sequence[Decision]) -> list[str]:
     return lines
 
 
-def _unknown(telemetry: Telemetry) -> list[str]:
+def _unknown(telemetry: Telemetry, undecided: Sequence[Signal]) -> list[str]:
+    """What is not known: what no record carried, and what the detectors could not tell from what was there."""
     if telemetry.sample_count == 0:
         return []
-    return [
-        f'no {name} in the telemetry: {_HINTS[name]}. Emit "{name}", see docs/TELEMETRY.md'
-        for name in telemetry_gaps(telemetry)
+    gaps = telemetry_gaps(telemetry)
+    missing = [
+        f'no {name} in the telemetry: {_HINTS[name]}. Emit "{name}", see docs/TELEMETRY.md' for name in gaps
     ]
+    open_questions = [s.explanation for s in undecided if s.explanation and s.metric not in gaps]
+    return [*missing, *open_questions[:_MOST_REASONS]]

@@ -85,7 +85,7 @@ def answer_of(
     next_steps: Sequence[str],
 ) -> Answer:
     """The answer for a person; ``next_steps`` are the commands and paths only the caller knows."""
-    detectors = settings.detectors
+    needed = settings.detectors.warmup_samples + settings.detectors.first_reference_samples
     facts = RunFacts(
         name=name,
         telemetry=recorder.series.telemetry(),
@@ -93,6 +93,6 @@ def answer_of(
         mode_spans=recorder.mode_spans,
         decisions=state.standing,
         opportunity=opportunity_of(recorder, cost),
-        warm_up_samples=detectors.warmup_samples + detectors.first_reference_samples,
+        warm_up_samples=max(0, needed - recorder.samples_before),
     )
     return answer(facts, next_steps)

@@ -3,11 +3,13 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+import msgspec
+
 from modekeeper.artifacts.canonical import document
-from modekeeper.artifacts.contracts.parts import SourcePart
+from modekeeper.artifacts.contracts.parts import Answer, SourcePart
 from modekeeper.artifacts.contracts.reports import WatchArtifactPaths, WatchReport
 from modekeeper.artifacts.store import FolderStore
-from modekeeper.artifacts.times import file_stamp
+from modekeeper.artifacts.times import file_stamp, parse_iso
 from modekeeper.loop.apply_request import ApplyRequest
 from modekeeper.loop.recorder import RunRecorder
 from modekeeper.loop.settings import LoopSettings
@@ -17,9 +19,10 @@ from modekeeper.model.signal import Environment
 from modekeeper.reports.decision_facts import RawRecording, answer_of, environment_part, raw_fields
 from modekeeper.reports.markdown import watch_summary
 from modekeeper.reports.publishing import path_in, times
+from modekeeper.reports.wording import count
 from modekeeper.value.opportunity import CostModel
 
-__all__ = ["WatchRollUp", "watch_report", "write_watch_report"]
+__all__ = ["WatchRollUp", "failed_report", "publish_watch_report", "watch_report"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +44,8 @@ class WatchRollUp:
     environment: Environment
     recorder: RunRecorder
     no_data_iterations: int
+    no_data_in_a_row: int
+    """Of the last iterations, how many in a row saw nothing."""
     state: LoopState
     apply: ApplyRequest
     cost: CostModel
@@ -48,14 +53,17 @@ class WatchRollUp:
     last_folder: str | None
 
 
-def write_watch_report(store: FolderStore, roll_up: WatchRollUp) -> WatchReport:
+def publish_watch_report(store: FolderStore, report: WatchReport) -> None:
     """Write the roll-up under its fixed name and under the time the session began."""
-    report = watch_report(store, roll_up)
     data = document(report)
-    store.write_bytes(f"watch_{file_stamp(roll_up.started)}.json", data)
+    store.write_bytes(f"watch_{file_stamp(parse_iso(report.started_at))}.json", data)
     store.write_bytes("watch_latest.json", data)
     store.write_bytes("watch_summary.md", watch_summary(report).encode())
-    return report
+
+
+def failed_report(last: WatchReport, when: datetime) -> WatchReport:
+    """The last roll-up of a session that broke off at ``when``: what an iteration had begun is no part of it."""
+    return msgspec.structs.replace(last, **times(parse_iso(last.started_at), when), stop_reason="failed")
 
 
 def watch_report(store: FolderStore, roll_up: WatchRollUp) -> WatchReport:
@@ -89,9 +97,7 @@ def watch_report(store: FolderStore, roll_up: WatchRollUp) -> WatchReport:
         mode_spans=recorder.mode_spans,
         mode_spans_left_out=recorder.mode_spans_left_out,
         telemetry=recorder.series.telemetry(),
-        answer=answer_of(
-            roll_up.name, roll_up.settings, recorder=recorder, state=state, cost=roll_up.cost, next_steps=()
-        ),
+        answer=_answer(roll_up),
         kept_iterations=roll_up.kept,
         artifact_paths=WatchArtifactPaths(
             watch_latest_path=path_in(store, "watch_latest.json"),
@@ -100,6 +106,22 @@ def watch_report(store: FolderStore, roll_up: WatchRollUp) -> WatchReport:
             last_iteration_explain_path=_last(store, roll_up.last_folder, "explain.jsonl"),
         ),
     )
+
+
+def _answer(roll_up: WatchRollUp) -> Answer:
+    """The answer over the session; that nothing comes any more is never "all is well"."""
+    said = answer_of(
+        roll_up.name,
+        roll_up.settings,
+        recorder=roll_up.recorder,
+        state=roll_up.state,
+        cost=roll_up.cost,
+        next_steps=(),
+    )
+    if not roll_up.no_data_in_a_row or not roll_up.recorder.series.sample_count:
+        return said
+    silence = f"NO DATA in the last {count(roll_up.no_data_in_a_row, 'iteration')}; before that: "
+    return msgspec.structs.replace(said, verdict=silence + said.verdict)
 
 
 def _last(store: FolderStore, folder: str | None, name: str) -> str | None:

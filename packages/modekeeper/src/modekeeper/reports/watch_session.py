@@ -2,9 +2,10 @@
 
 import fcntl
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 import msgspec
@@ -12,6 +13,7 @@ import msgspec
 from modekeeper.artifacts.canonical import canonical_digest
 from modekeeper.artifacts.contracts.bundle import Provenance
 from modekeeper.artifacts.contracts.parts import SourcePart
+from modekeeper.artifacts.contracts.reports import WatchReport
 from modekeeper.artifacts.explain import ExplainLog
 from modekeeper.artifacts.store import FolderStore
 from modekeeper.artifacts.times import iso_utc, parse_iso
@@ -27,8 +29,8 @@ from modekeeper.ports.telemetry import TelemetrySource
 from modekeeper.reports.decision_facts import CatalogUse, RawRecording
 from modekeeper.reports.run_folder import RunRecord, write_run_folder
 from modekeeper.reports.trace_file import TRACE_NAME, trace_file
-from modekeeper.reports.watch_report import WatchRollUp, write_watch_report
-from modekeeper.reports.watch_state import STATE_NAME, WatchState, load_state, save_state
+from modekeeper.reports.watch_report import WatchRollUp, failed_report, publish_watch_report, watch_report
+from modekeeper.reports.watch_state import STATE_NAME, WatchState, damaged, load_state, save_state
 from modekeeper.value.opportunity import CostModel
 
 __all__ = ["WatchPlan", "WatchSession", "one_writer"]
@@ -36,6 +38,10 @@ __all__ = ["WatchPlan", "WatchSession", "one_writer"]
 _POINTS_OF_AN_ITERATION = 100
 _POINTS_OF_A_SESSION = 300
 _LOCK_NAME = ".watch.lock"
+_FOLDER = re.compile(r"iter_\d{4,}")
+_OF_A_SESSION = re.compile(
+    r"watch_(\d{8}T\d{9}Z|latest)\.json|watch_summary\.md|explain\.jsonl|decision_trace_latest\.jsonl"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +49,8 @@ class WatchPlan:
     """What to watch, how often, and how much of it to keep."""
 
     name: str
+    watched: str
+    """The telemetry as it was asked for: a session goes on only where that and the settings are the same."""
     settings: LoopSettings
     interval_s: float
     max_iterations: int | None
@@ -60,10 +68,16 @@ def one_writer(store: FolderStore) -> Iterator[None]:
     """Hold the folder: two sessions that write to one would take each other's files away.
 
     Raises:
-        BadInputError: another process holds it.
+        BadInputError: another process holds it, or it cannot be held.
     """
     place = store.root / _LOCK_NAME
-    handle = os.open(place, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+    try:
+        handle = os.open(place, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+    except OSError as error:
+        raise BadInputError(
+            f"cannot hold {place.as_posix()}: {(error.strerror or type(error).__name__).lower()}. "
+            "Give --out a folder that can be written."
+        ) from error
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -110,7 +124,9 @@ class WatchSession:
         self._kept: list[str] = []
         self._skipped = 0
         self._no_data = 0
-        self._session = _session_digest(plan, source)
+        self._quiet = 0
+        self._report: WatchReport | None = None
+        self._session = _session_digest(plan)
         if fresh:
             _forget(store)
         else:
@@ -127,7 +143,21 @@ class WatchSession:
         return self._resumed_from
 
     def run(self, stop: StopSignal, after_iteration: Callable[[WatchRollUp], None]) -> WatchRollUp:
-        """Iterate until ``max_iterations`` are done or ``stop`` is set; the last roll-up is on disk by then."""
+        """Iterate until ``max_iterations`` are done or ``stop`` is set; the last roll-up is on disk by then.
+
+        Raises:
+            BadInputError: the telemetry has gone.
+            FailedError: reading or writing broke off. The roll-up says so, where there is one and a place for it.
+        """
+        try:
+            return self._run(stop, after_iteration)
+        except Exception:
+            if self._report is not None:
+                with suppress(FailedError):
+                    publish_watch_report(self._store, failed_report(self._report, self._clock.now()))
+            raise
+
+    def _run(self, stop: StopSignal, after_iteration: Callable[[WatchRollUp], None]) -> WatchRollUp:
         began_s = self._clock.monotonic_s()
         slot = done = 0
         last_wanted = self._plan.max_iterations
@@ -135,23 +165,23 @@ class WatchSession:
             done += 1
             last = last_wanted is not None and done >= last_wanted
             self._iterate(stop, last=last)
-            reason = "signal" if stop.is_set() else "max_iterations" if last else None
-            roll_up = self._roll_up(reason)
-            self._checkpoint(roll_up)
+            roll_up = self._checkpoint("signal" if stop.is_set() else self._reason_of_the_end() if last else None)
             after_iteration(roll_up)
-            if reason is not None:
+            if roll_up.stop_reason is not None:
                 return roll_up
             coming = next_slot(slot, self._plan.interval_s, self._clock.monotonic_s() - began_s)
             slot, self._skipped = coming.number, self._skipped + coming.skipped
             if self._clock.sleep(coming.wait_s, stop):
-                roll_up = self._roll_up("signal")
-                self._checkpoint(roll_up)
-                return roll_up
+                return self._checkpoint("signal")
+
+    def _reason_of_the_end(self) -> str:
+        return "blocked" if self._plan.apply.requested else "max_iterations"
 
     def _iterate(self, stop: StopSignal, *, last: bool) -> IterationFacts:
         started = self._clock.now()
         self._iteration += 1
         name = f"iter_{self._iteration:04d}"
+        self._drop_folder(name)
         folder = self._store.folder(name)
         explain = ExplainLog(self._clock)
         part = self._recorder.next_part(_POINTS_OF_AN_ITERATION)
@@ -182,6 +212,7 @@ class WatchSession:
             finished,
         )
         self._no_data += facts.no_data
+        self._quiet = self._quiet + 1 if facts.no_data else 0
         self._kept.append(name)
         self._explain.add("iteration_finished", iteration=self._iteration, samples=facts.samples, folder=name)
         return facts
@@ -204,6 +235,7 @@ class WatchSession:
             environment=self._engine.environment(),
             recorder=self._recorder,
             no_data_iterations=self._no_data,
+            no_data_in_a_row=self._quiet,
             state=self._engine.state,
             settings=plan.settings,
             apply=plan.apply,
@@ -213,13 +245,11 @@ class WatchSession:
             last_folder=folder,
         )
 
-    def _checkpoint(self, roll_up: WatchRollUp) -> None:
+    def _checkpoint(self, reason: str | None) -> WatchRollUp:
         """Bring the session folder up to date. The checkpoint is written last, and old folders go after it."""
-        self._store.write_bytes(TRACE_NAME, _joined_traces(self._store, roll_up.kept))
-        if roll_up.stop_reason is not None:
-            self._explain.add("session_stopped", reason=roll_up.stop_reason, iteration=self._iteration)
-        self._store.write_bytes("explain.jsonl", self._explain.data())
-        write_watch_report(self._store, roll_up)
+        if reason is not None:
+            self._explain.add("session_stopped", reason=reason, iteration=self._iteration)
+        roll_up = self._publish(reason)
         save_state(
             self._store,
             WatchState(
@@ -229,14 +259,25 @@ class WatchSession:
                 kept=roll_up.kept,
                 intervals_skipped=self._skipped,
                 no_data_iterations=self._no_data,
+                no_data_in_a_row=self._quiet,
                 position=self._source.position(),
                 engine=self._engine.snapshot(),
                 recorder=self._recorder.snapshot(),
             ),
         )
         for name in self._kept[: -self._plan.keep]:
-            shutil.rmtree(self._store.root / name, ignore_errors=True)
+            self._drop_folder(name)
         self._kept = list(roll_up.kept)
+        return roll_up
+
+    def _publish(self, reason: str | None) -> WatchRollUp:
+        """Everything in the session folder but the checkpoint."""
+        roll_up = self._roll_up(reason)
+        self._store.write_bytes(TRACE_NAME, _joined_traces(self._store, roll_up.kept))
+        self._store.write_bytes("explain.jsonl", self._explain.data())
+        self._report = watch_report(self._store, roll_up)
+        publish_watch_report(self._store, self._report)
+        return roll_up
 
     def _go_on(self) -> None:
         state = load_state(self._store, self._session)
@@ -245,18 +286,32 @@ class WatchSession:
         try:
             self._engine.restore(state.engine)
             self._recorder.restore(state.recorder)
-            started = parse_iso(state.started_at)
-        except (msgspec.ValidationError, KeyError, ValueError, TypeError, IndexError) as error:
-            raise BadInputError(
-                f"cannot go on from {(self._store.root / STATE_NAME).as_posix()}: it is damaged. "
-                "Give --fresh to start anew, or another --out."
-            ) from error
-        self._source.resume(state.position)
-        self._started = started
+            self._source.resume(state.position)
+            self._started = parse_iso(state.started_at)
+        except BadInputError as error:
+            raise BadInputError(f"{error} That is: give --fresh, or another --out.") from error
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            raise damaged(self._store) from error
         self._iteration = self._resumed_from = state.iteration
         self._kept = list(state.kept)
         self._skipped, self._no_data = state.intervals_skipped, state.no_data_iterations
+        self._quiet = state.no_data_in_a_row
         self._explain.add("session_resumed", after_iteration=state.iteration)
+        self._undo_what_was_begun()
+
+    def _undo_what_was_begun(self) -> None:
+        """Take back what a killed process wrote after its last checkpoint, or had not yet cleared away."""
+        self._publish(None)
+        for folder in _folders(self._store):
+            if folder not in self._kept:
+                self._drop_folder(folder)
+
+    def _drop_folder(self, name: str) -> None:
+        shutil.rmtree(self._store.root / name, ignore_errors=True)
+
+
+def _folders(store: FolderStore) -> list[str]:
+    return sorted(path.name for path in store.root.iterdir() if _FOLDER.fullmatch(path.name))
 
 
 def _joined_traces(store: FolderStore, folders: tuple[str, ...]) -> bytes:
@@ -264,16 +319,19 @@ def _joined_traces(store: FolderStore, folders: tuple[str, ...]) -> bytes:
     return b"".join(part for part in parts if part is not None)
 
 
-def _session_digest(plan: WatchPlan, source: TelemetrySource) -> str:
+def _session_digest(plan: WatchPlan) -> str:
     """What makes two sessions the same: what is watched, and how it is decided upon."""
-    return canonical_digest({"source": source.describe, "settings": msgspec.to_builtins(plan.settings)})
+    return canonical_digest({"watched": plan.watched, "settings": msgspec.to_builtins(plan.settings)})
 
 
 def _forget(store: FolderStore) -> None:
     """Start anew: the checkpoint goes first, so that a crash in between leaves no half session."""
     try:
         (store.root / STATE_NAME).unlink(missing_ok=True)
-        for folder in sorted(store.root.glob("iter_[0-9][0-9][0-9][0-9]*")):
-            shutil.rmtree(folder)
+        for path in sorted(store.root.iterdir()):
+            if _OF_A_SESSION.fullmatch(path.name):
+                path.unlink()
+        for folder in _folders(store):
+            shutil.rmtree(store.root / folder)
     except OSError as error:
         raise FailedError(f"cannot clear {store.root.as_posix()}: {error.strerror}.") from error

@@ -101,8 +101,9 @@ class LineDecoder:
         """The record where nothing needs a second look, else ``None``."""
         # In the order of ``FIELDS``.
         (
-            ts, step, step_time_ms, loss, throughput, data_wait_ms, gpu_util_pct, gpu_mem_used_mb, gpu_mem_total_mb,
-            gpu_power_w, gpu_temp_c, batch_size, seq_len, workers, groups, node, gpu_model, phase, knobs, rank,
+            ts, step, step_time_ms, loss, throughput, data_wait_ms, gpu_util_pct, gpu_mem_used_mb,
+            gpu_mem_total_mb, gpu_power_w, gpu_temp_c, batch_size, seq_len, workers, groups, node, gpu_model,
+            phase, knobs, rank,
         ) = values[:_FIRST_OTHER]  # fmt: skip
         ts_ms = parse_ts_ms(ts, None)
         if isinstance(ts_ms, Bad) or step_time_ms is None:

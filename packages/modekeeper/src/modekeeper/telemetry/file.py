@@ -112,10 +112,14 @@ class FileSource:
                 return
 
     def flush(self) -> Iterator[SampleBlock]:
-        """Count lines that were not ended, and give every record that still waits."""
+        """Count lines that were not ended, and give every record that still waits.
+
+        Where reading was stopped before the end, a line that is read only in part is left for another time.
+        """
         for item in self._inputs:
             if not item.finished:
-                self._end_lines(item)
+                if item.at_end:
+                    self._end_lines(item)
                 item.raw.close()
         self._ready += self._pipeline.flush()
         yield from self._rest()
@@ -302,7 +306,10 @@ def _expanded(path: str) -> list[str]:
 
 def _opened(path: str, stdin: BinaryIO | None) -> RawInput:
     if path == "-":
-        return InputStream(path, stdin if stdin is not None else sys.stdin.buffer, _STREAM_WAIT_S)
+        given = stdin or getattr(sys.stdin, "buffer", None)
+        if given is None:
+            raise cannot_read(path, "it is closed")
+        return InputStream(path, given, _STREAM_WAIT_S)
     try:
         mode = Path(path).stat().st_mode
         if stat.S_ISDIR(mode):

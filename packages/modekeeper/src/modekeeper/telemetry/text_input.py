@@ -52,6 +52,8 @@ class TextInput:
         """Its name in a position: always encodable."""
         self.finished = False
         """Whether it has been read to its end for good."""
+        self.at_end = False
+        """Whether the last read came to the end of what there is."""
         self._limits = limits
         self._begin()
 
@@ -176,6 +178,7 @@ class TextInput:
             data = self.raw.read(self._limits.read_bytes)
             if data is None:
                 return None
+            self.at_end = not data
             if data:
                 self._texts = self._fed(data)
             else:
