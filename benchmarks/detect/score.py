@@ -241,14 +241,10 @@ def straggler_table(data: Path) -> list[str]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Score the detectors on labelled traces of real training runs.")
-    parser.add_argument(
-        "--data", type=Path, default=REPOSITORY / ".." / "shared" / "data", help="folder of the traces"
-    )
+    parser.add_argument("--data", type=Path, default=REPOSITORY / ".." / "shared" / "data", help="folder of the traces")
     options = parser.parse_args(arguments)
     if not (options.data / "labels.json").is_file():
-        sys.stderr.write(
-            f"ERROR: no labels.json in {str(options.data)!r}. Give --data the folder of the traces.\n"
-        )
+        sys.stderr.write(f"ERROR: no labels.json in {str(options.data)!r}. Give --data the folder of the traces.\n")
         return 2
     suites = ("nanogpt_step", "nanogpt_ramp", *STEADY)
     traces = {suite: list(read_traces(options.data, suite)) for suite in suites}

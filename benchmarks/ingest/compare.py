@@ -151,18 +151,14 @@ def main(lines: int) -> None:
         generate(path, lines)
         size_mb = path.stat().st_size / 1e6
         dirt_pct = 100 / DIRT_EVERY
-        print(
-            f"{lines:,} lines, {size_mb:.0f} MB, {dirt_pct:g} % dirt, best of {ROUNDS}, {os.cpu_count()} cores\n"
-        )
+        print(f"{lines:,} lines, {size_mb:.0f} MB, {dirt_pct:g} % dirt, best of {ROUNDS}, {os.cpu_count()} cores\n")
         print("| reader | lines/s | s | accepted | dropped | peak MB |")
         print("|---|---:|---:|---:|---:|---:|")
         for name in CONTENDERS:
             command = [sys.executable, __file__, "--contender", name, str(path)]
             runs = [json.loads(subprocess.check_output(command)) for _ in range(ROUNDS)]
             seconds, accepted, dropped, peak_mb = min(runs)
-            print(
-                f"| {name} | {lines / seconds:,.0f} | {seconds:.2f} | {accepted:,} | {dropped:,} | {peak_mb:.0f} |"
-            )
+            print(f"| {name} | {lines / seconds:,.0f} | {seconds:.2f} | {accepted:,} | {dropped:,} | {peak_mb:.0f} |")
 
 
 if __name__ == "__main__":

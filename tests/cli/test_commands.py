@@ -39,9 +39,7 @@ def folder(tmp_path: Path) -> Path:
     shutil.copy(DATA / "drift.jsonl", tmp_path / "run.jsonl")
     (tmp_path / "empty.jsonl").write_text("")
     (tmp_path / "dirty.jsonl").write_text("not json\n\n[1]\n")
-    (tmp_path / "short.jsonl").write_bytes(
-        b"".join((DATA / "drift.jsonl").read_bytes().splitlines(keepends=True)[:40])
-    )
+    (tmp_path / "short.jsonl").write_bytes(b"".join((DATA / "drift.jsonl").read_bytes().splitlines(keepends=True)[:40]))
     (tmp_path / "a-folder").mkdir()
     (tmp_path / "a-file").write_text("")
     (tmp_path / "not-a-catalog.json").write_text("{")
@@ -202,9 +200,7 @@ def test_quickstart_on_the_bundled_trace_tells_the_truth(folder: Path) -> None:
     assert (folder / "qs/plan/decision_trace_latest.jsonl").stat().st_size > 0
     for name in ("report.html", "report.svg", "report.png"):
         assert (folder / "qs" / name).stat().st_size > 1000
-    stages = {
-        s["name"]: s["status"] for s in json.loads((folder / "qs/quickstart_latest.json").read_text())["stages"]
-    }
+    stages = {s["name"]: s["status"] for s in json.loads((folder / "qs/quickstart_latest.json").read_text())["stages"]}
     assert stages == {"doctor": "done", "observe": "done", "eval": "done", "plan": "done", "verify": "skipped",
                       "picture": "done"}  # fmt: skip
 

@@ -86,9 +86,7 @@ def test_a_mixed_environment_is_seen(tmp_path: Path) -> None:
     assert report["environment"]["unstable"] is True
     assert len(report["environment"]["nodes_seen"]) > 1
     assert all("ts_ms" in point for point in report["telemetry"]["points"])
-    assert {point.get("node") for point in report["telemetry"]["points"]} >= set(
-        report["environment"]["nodes_seen"]
-    )
+    assert {point.get("node") for point in report["telemetry"]["points"]} >= set(report["environment"]["nodes_seen"])
 
 
 def test_chord_and_scalar_differ_as_they_should(tmp_path: Path) -> None:

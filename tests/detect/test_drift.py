@@ -11,6 +11,7 @@ from tests.detect.streams import confirmed, feed, noisy, of_kind, run, stream
 from modekeeper.detect.panel import Panel
 from modekeeper.detect.settings import DetectorSettings
 from modekeeper.model.signal import Direction, Phase, Signal, SignalKind
+from modekeeper.model.wording import signed_percent
 
 DRIFT = SignalKind.DRIFT
 
@@ -65,7 +66,7 @@ def test_evidence_of_a_change(seed: int, effect: float, noise: float, at: int) -
     assert signal.confidence > 0.99
     assert signal.samples_used >= 90
     assert "ms" in signal.explanation
-    assert f"{100 * signal.effect:+.1f} %" in signal.explanation
+    assert signed_percent(signal.effect) in signal.explanation
 
 
 def test_the_interval_holds_the_truth_nine_times_in_ten() -> None:
@@ -101,9 +102,7 @@ def test_a_short_incident_is_cleared_before_its_level_was_learned() -> None:
 
 
 def test_worsening_clears_the_old_finding_and_confirms_a_new_one_at_the_same_sample() -> None:
-    signals = [
-        s for s in drift_of(stepped((100.0, 300), (150.0, 300), (200.0, 300))) if s.phase is not Phase.SUSPECTED
-    ]
+    signals = [s for s in drift_of(stepped((100.0, 300), (150.0, 300), (200.0, 300))) if s.phase is not Phase.SUSPECTED]
     first, cleared, second = signals
     assert (first.phase, cleared.phase, second.phase) == (Phase.CONFIRMED, Phase.CLEARED, Phase.CONFIRMED)
     assert first.id == cleared.id != second.id

@@ -40,9 +40,7 @@ def found(samples: list[Sample]) -> list[Signal]:
 
 @settings(max_examples=40, deadline=None, derandomize=True)
 @given(st.integers(3, 40), st.data(), st.sampled_from([0.0, 0.02, 0.05]), st.integers(0, 1000))
-def test_one_slow_worker_is_named_with_evidence(
-    workers: int, data: st.DataObject, noise: float, seed: int
-) -> None:
+def test_one_slow_worker_is_named_with_evidence(workers: int, data: st.DataObject, noise: float, seed: int) -> None:
     worker = data.draw(st.integers(0, workers - 1))
     signals = found(crew(workers, slow={worker: (40, 100)}, factor=2.0, noise=noise, seed=seed))
     (signal,) = [s for s in signals if s.phase is Phase.CONFIRMED]
@@ -91,9 +89,7 @@ def test_a_straggler_is_suspected_then_confirmed_then_cleared() -> None:
 
 
 def test_a_worker_between_the_thresholds_stays_blamed() -> None:
-    samples = crew(8, 40, slow={3: (0, 40)}, noise=0.001) + crew(
-        8, 60, slow={3: (0, 60)}, factor=1.08, noise=0.001
-    )
+    samples = crew(8, 40, slow={3: (0, 40)}, noise=0.001) + crew(8, 60, slow={3: (0, 60)}, factor=1.08, noise=0.001)
     signals = found([Sample(ts_ms=i, worker_latencies_ms=s.worker_latencies_ms) for i, s in enumerate(samples)])
     assert [s.phase for s in signals if s.phase is not Phase.SUSPECTED] == [Phase.CONFIRMED]
 

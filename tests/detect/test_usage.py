@@ -13,9 +13,7 @@ from modekeeper.model.signal import Direction, Phase, SignalKind
 
 def test_a_saturated_gpu_is_a_neutral_fact_with_evidence() -> None:
     util = np.concatenate([np.full(200, 80.0), np.full(200, 99.0), np.full(200, 70.0)])
-    signals = feed(
-        Panel(), stream(gpu_util_pct=util, gpu_power_w=np.full(600, 640.0), gpu_temp_c=np.full(600, 71.0))
-    )
+    signals = feed(Panel(), stream(gpu_util_pct=util, gpu_power_w=np.full(600, 640.0), gpu_temp_c=np.full(600, 71.0)))
     found, ended = of_kind(signals, SignalKind.GPU_SATURATED)
     assert (found.phase, found.direction, found.level) == (Phase.CONFIRMED, Direction.NEUTRAL, 99.0)
     assert found.since_index == 200
@@ -45,7 +43,7 @@ def test_waiting_for_input_is_starvation_and_clears_with_hysteresis() -> None:
     found, ended = of_kind(signals, SignalKind.DATA_STARVATION)
     assert found.level == pytest.approx(0.4)
     assert found.since_index == 200
-    assert "40%" in found.explanation
+    assert "40 %" in found.explanation
     assert (ended.phase, ended.id) == (Phase.CLEARED, found.id)
     assert ended.at_index > 600
 

@@ -26,9 +26,7 @@ def test_the_switch_is_off_when_nobody_set_it() -> None:
     assert read_kill_switch({"MODEKEEPER_INTERNAL_OVERRIDE": "1"}) == KillSwitch(active=False)
 
 
-@pytest.mark.parametrize(
-    "value", ["1", "true", "yes", "on", "2", "nonsense", "\udcff", "0x0", "false!", "\x00", "нет"]
-)
+@pytest.mark.parametrize("value", ["1", "true", "yes", "on", "2", "nonsense", "\udcff", "0x0", "false!", "\x00", "нет"])
 def test_whatever_else_it_says_it_is_on(value: str) -> None:
     switch = read_kill_switch({NAME: value, "MODEKEEPER_INTERNAL_OVERRIDE": "1", "MODEKEEPER_PAID": "1"})
     assert switch == KillSwitch(active=True, signal="env:MODEKEEPER_KILL_SWITCH")

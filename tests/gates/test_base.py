@@ -130,9 +130,7 @@ facts = st.fixed_dictionaries(
 
 
 @given(subjects, facts)
-def test_every_mandatory_gate_gives_its_verdict_whatever_is_known(
-    subject: Proposal, known: dict[str, Any]
-) -> None:
+def test_every_mandatory_gate_gives_its_verdict_whatever_is_known(subject: Proposal, known: dict[str, Any]) -> None:
     gates = mandatory_gates(apply_requested=True)
     verdicts = judge(gates, case(subject, **known))
     assert [verdict.gate for verdict in verdicts] == [gate.name for gate in gates]

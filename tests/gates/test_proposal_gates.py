@@ -77,6 +77,7 @@ VIOLATIONS: dict[str, tuple[Proposal, str]] = {
     "current out of bounds": (retune(current=0.0), "current value is outside"),
     "current not a number": (retune(current=math.nan), "current value is outside"),
     "bounds widened": (retune(target=128.0, upper_bound=1000.0), "wider than the registry"),
+    "a lower bound widened": (retune(lower_bound=0.0), "wider than the registry"),
     "bounds that are no numbers": (retune(lower_bound=math.nan), "own bounds"),
     "outside its own bounds": (retune(upper_bound=5.0), "own bounds"),
     "another step": (retune(step=0.5), "unit or step"),
@@ -150,9 +151,7 @@ def test_a_way_back_must_lead_exactly_to_the_last_good_value() -> None:
 # limit_exceeded
 
 
-@pytest.mark.parametrize(
-    ("most", "passes"), [(1.0, True), (0.5, True), (0.49, False), (0.0, False), (math.nan, False)]
-)
+@pytest.mark.parametrize(("most", "passes"), [(1.0, True), (0.5, True), (0.49, False), (0.0, False), (math.nan, False)])
 def test_a_step_larger_than_the_limit_is_blocked(most: float, passes: bool) -> None:
     verdict = LimitExceeded().check(case(RETUNE, limits=Limits(max_delta_per_step=most)))
     assert verdict.passed is passes
@@ -191,9 +190,7 @@ COLD = proposal("DRIFT-RETUNE", action("comm_bucket_mb", 25.0, 50.0))
 NEEDS_APPROVAL = {
     "an advanced chord": GUARD,
     "a cold knob": COLD,
-    "a cold knob called hot": proposal(
-        "DRIFT-RETUNE", action("comm_bucket_mb", 25.0, 50.0, actuation=Actuation.HOT)
-    ),
+    "a cold knob called hot": proposal("DRIFT-RETUNE", action("comm_bucket_mb", 25.0, 50.0, actuation=Actuation.HOT)),
     "a hot knob called cold": retune(actuation=Actuation.COLD),
     "a proposal that calls itself advanced": msgspec.structs.replace(RETUNE, risk_tier=RiskTier.ADVANCED),
     "an advanced chord that calls itself safe": msgspec.structs.replace(GUARD, risk_tier=RiskTier.SAFE),
@@ -292,8 +289,4 @@ def test_a_chord_that_spent_its_budget_is_blocked() -> None:
 
 def test_without_a_budget_in_the_catalog_nothing_is_counted() -> None:
     many = tuple(range(100))
-    assert (
-        BudgetGate()
-        .check(case(RETUNE, planned_at_ms=many, catalog=with_chord("DRIFT-RETUNE", budget=None)))
-        .passed
-    )
+    assert BudgetGate().check(case(RETUNE, planned_at_ms=many, catalog=with_chord("DRIFT-RETUNE", budget=None))).passed

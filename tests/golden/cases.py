@@ -46,9 +46,9 @@ def run_case(name: str, folder: Path) -> tuple[int, Path]:
         if not (folder / source.name).exists():
             shutil.copy(source, folder)
     (folder / "catalog.json").write_text(json.dumps(CATALOG))
-    environment = {
-        key: value for key, value in os.environ.items() if not key.startswith(("MODEKEEPER", "KUBE"))
-    } | {"MODEKEEPER_PINNED_CLOCK": PINNED}
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("MODEKEEPER", "KUBE"))} | {
+        "MODEKEEPER_PINNED_CLOCK": PINNED
+    }
     done = subprocess.run(
         [sys.executable, "-m", "modekeeper", *CASES[name]],
         cwd=folder,

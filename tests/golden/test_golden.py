@@ -62,9 +62,7 @@ def test_every_artifact_is_valid_by_its_published_schema(case: tuple[str, int, P
         if not path.is_file() or path.name.startswith(".") or "_20260131T" in path.name or path.name in NO_SCHEMA:
             continue
         text = path.read_text()
-        documents = (
-            [json.loads(line) for line in text.splitlines()] if path.suffix == ".jsonl" else [json.loads(text)]
-        )
+        documents = [json.loads(line) for line in text.splitlines()] if path.suffix == ".jsonl" else [json.loads(text)]
         check = validator(path.name)
         for document in documents:
             check.validate(document)

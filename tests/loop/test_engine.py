@@ -117,9 +117,7 @@ def test_an_empty_stream_ends_with_one_tick() -> None:
 
 
 def test_there_is_a_heartbeat() -> None:
-    beats = [
-        e.at_index for e in trace([block(slow_input(1000, onset=1000))], engine()) if e.trigger == "heartbeat"
-    ]
+    beats = [e.at_index for e in trace([block(slow_input(1000, onset=1000))], engine()) if e.trigger == "heartbeat"]
     assert beats == [199, 399, 599, 799, 999]
 
 

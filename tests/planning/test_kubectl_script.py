@@ -339,9 +339,7 @@ SCRIPTS = {
     "hot": build_plan([change(WORKERS)]),
     "cold": build_plan([change(BUCKET)]),
     "both": build_plan([change(WORKERS, BUCKET)]),
-    "hostile": plan_of(
-        item(Actuation.HOT, name="'; $(id)\n`id`", namespace='"'), item(Actuation.COLD, kind="--all")
-    ),
+    "hostile": plan_of(item(Actuation.HOT, name="'; $(id)\n`id`", namespace='"'), item(Actuation.COLD, kind="--all")),
 }
 
 

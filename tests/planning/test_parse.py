@@ -39,14 +39,21 @@ def put_twice(plain: Any) -> None:
     plain["items"].append(plain["items"][0])
 
 
+def put_twice_in_a_row(plain: Any) -> None:
+    plain["items"].insert(0, plain["items"][0])
+
+
 def turn_round(plain: Any) -> None:
     plain["items"].reverse()
 
 
-def rename_knob(plain: Any) -> None:
-    for place in (plain["items"][HOT]["patch"], plain["items"][HOT]["pod_patch"]):
-        place["metadata"]["annotations"] = {"modekeeper/knob.evil": "1"}
-    plain["items"][HOT]["knobs"] = {"evil": "1"}
+def only_knob(name: str) -> Callable[[Any], None]:
+    def edit(plain: Any) -> None:
+        for place in (plain["items"][HOT]["patch"], plain["items"][HOT]["pod_patch"]):
+            place["metadata"]["annotations"] = {f"modekeeper/knob.{name}": "1"}
+        plain["items"][HOT]["knobs"] = {name: "1"}
+
+    return edit
 
 
 def set_workers(text: str) -> Callable[[Any], None]:
@@ -98,15 +105,14 @@ ATTACKS: dict[str, tuple[bytes, str]] = {
         "more or less",
     ),
     "another value in the pods": (
-        forged(
-            set_at("items", HOT, "pod_patch", "metadata", "annotations", "modekeeper/knob.concurrency", to="64")
-        ),
+        forged(set_at("items", HOT, "pod_patch", "metadata", "annotations", "modekeeper/knob.concurrency", to="64")),
         "more or less",
     ),
     "a hot item without pods": (forged(set_at("items", HOT, "pod_patch", to=None)), "more or less"),
     "cold called hot": (forged(set_at("items", COLD, "actuation", to="hot")), "more or less"),
     "no knobs": (forged(set_at("items", HOT, "knobs", to={})), "sets no knob"),
-    "a knob nobody knows": (forged(rename_knob), "no value of a knob"),
+    "a knob nobody knows": (forged(only_knob("evil")), "no value of a knob"),
+    "an alias of a knob": (forged(only_knob("dataloader_num_workers")), "no value of a knob"),
     "a value out of bounds": (forged(set_workers("100000")), "no value of a knob"),
     "a value with a plus": (forged(set_workers("+6")), "no value of a knob"),
     "a value with a zero in front": (forged(set_workers("06")), "no value of a knob"),
@@ -115,6 +121,7 @@ ATTACKS: dict[str, tuple[bytes, str]] = {
     "a value in other digits": (forged(set_workers("\u0666")), "no value of a knob"),
     "a value that is a command": (forged(set_workers("$(id)")), "no value of a knob"),
     "an item twice": (forged(put_twice), "repeated or out of order"),
+    "an item twice in a row": (forged(put_twice_in_a_row), "repeated or out of order"),
     "items out of order": (forged(turn_round), "repeated or out of order"),
     "a hostile namespace": (forged(set_at("items", HOT, "namespace", to="a;id\n")), "no namespace"),
     "a hostile kind": (forged(set_at("items", HOT, "kind", to="--all")), "no kind"),

@@ -32,6 +32,11 @@ def test_what_the_cluster_says_outranks_what_the_job_says() -> None:
     }
 
 
+def test_an_object_read_without_annotations_had_none() -> None:
+    (item,) = rollback_plan(PLAN, known({"concurrency": 4.0}), {TRAINER: {}}).items
+    assert set(item.keys.values()) == {PreviousValue(value=None, source="cluster")}
+
+
 def test_a_value_nobody_knows_is_said_to_be_unknown() -> None:
     odd = {"concurrency": KnownValue(value=2.5, source=CurrentValueSource.OPERATOR)}
     (item,) = rollback_plan(PLAN, odd).items

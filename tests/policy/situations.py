@@ -14,9 +14,7 @@ BATCH = {"microbatch_size": 8.0, "grad_accum_steps": 4.0}
 EVERYTHING = {**LOADER, **BATCH, "timeout_ms": 30000.0, "comm_bucket_mb": 25.0}
 
 
-def known(
-    values: dict[str, float], source: CurrentValueSource = CurrentValueSource.TELEMETRY
-) -> dict[str, KnownValue]:
+def known(values: dict[str, float], source: CurrentValueSource = CurrentValueSource.TELEMETRY) -> dict[str, KnownValue]:
     return {name: KnownValue(value=value, source=source) for name, value in values.items()}
 
 

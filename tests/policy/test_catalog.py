@@ -56,9 +56,7 @@ def test_every_acting_chord_of_the_built_in_catalog_has_a_cooldown_and_a_budget(
 
 
 def test_the_digest_of_the_built_in_catalog_is_stable() -> None:
-    assert (
-        catalog_digest(load_default()) == "sha256:a8e5ff33d80bf859eb45972840baebf747942e56f9ccbf91222e8e11f56e16a7"
-    )
+    assert catalog_digest(load_default()) == "sha256:a8e5ff33d80bf859eb45972840baebf747942e56f9ccbf91222e8e11f56e16a7"
 
 
 def test_a_small_catalog_is_taken() -> None:
@@ -249,9 +247,7 @@ def test_every_problem_is_listed_not_the_first_one_only() -> None:
 
 
 def test_a_mistyped_word_gets_a_suggestion() -> None:
-    data = document(
-        chord(knobs_touched=["dataloader_prefetch"], required_signals=["drfit"], invariants=["aproval"])
-    )
+    data = document(chord(knobs_touched=["dataloader_prefetch"], required_signals=["drfit"], invariants=["aproval"]))
     said = " ".join(problem.message for problem in validate_catalog(data).problems)
     for meant in ("'dataloader_prefetch_factor'", "'drift'", "'approval'"):
         assert f"did you mean {meant}?" in said

@@ -200,9 +200,7 @@ def test_the_same_situation_gives_the_same_bytes(case: Situation, limit: Limits,
 
 
 @given(situations(), limits, policies)
-def test_the_baseline_has_at_most_one_action_and_words_stay_plain(
-    case: Situation, limit: Limits, policy: str
-) -> None:
+def test_the_baseline_has_at_most_one_action_and_words_stay_plain(case: Situation, limit: Limits, policy: str) -> None:
     chosen = proposals(case, DEFAULT, limit, policy)
     assert chosen
     worse = case.outcome is not None and case.outcome.state is OutcomeState.WORSE

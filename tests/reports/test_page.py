@@ -120,9 +120,7 @@ def test_no_text_from_outside_becomes_more_than_text(attack: str) -> None:
     assert visible(attack) in page.text
 
 
-@pytest.mark.parametrize(
-    "attack", ["\u202ecod.exe", "\u2066x\u2069", "\u200b", "\x1b[31m", "\x07", "\ud800", "\ufeff"]
-)
+@pytest.mark.parametrize("attack", ["\u202ecod.exe", "\u2066x\u2069", "\u200b", "\x1b[31m", "\x07", "\ud800", "\ufeff"])
 def test_characters_that_hide_or_turn_text_are_spelled_out(attack: str) -> None:
     page = render_page(runs.poisoned(attack)).decode()
     hidden = next(c for c in attack if not c.isprintable())

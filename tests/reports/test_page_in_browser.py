@@ -35,9 +35,7 @@ page.onload = () => {
 };</script>"""
 """A window of a browser is never narrower than 500 pixels; a frame is."""
 
-ATTACK = (
-    "</title></style></svg><script>document.title='owned'</script><img src=/x onerror=\"console.log('owned')\">"
-)
+ATTACK = "</title></style></svg><script>document.title='owned'</script><img src=/x onerror=\"console.log('owned')\">"
 
 
 @pytest.fixture(scope="module")

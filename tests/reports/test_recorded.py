@@ -132,9 +132,7 @@ def test_a_garbled_event_is_named_by_its_line(tmp_path: Path) -> None:
         load_recorded(tmp_path)
 
 
-def test_an_endless_report_and_an_endless_line_are_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_endless_report_and_an_endless_line_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_run(tmp_path)
     monkeypatch.setattr(module, "_LINE_LIMIT_BYTES", 1000)
     with pytest.raises(BadInputError, match="too large for a decision trace"):

@@ -133,9 +133,7 @@ def test_a_run_with_very_many_findings_is_bounded() -> None:
         Finding(signal=runs.signal(f"d{i}", SignalKind.DRIFT, i % 2000, i % 2000, effect=i / 100_000))
         for i in range(50_000)
     )
-    bursts = tuple(
-        Finding(signal=runs.signal(f"b{i}", SignalKind.BURST, i % 2000, i % 2000)) for i in range(50_000)
-    )
+    bursts = tuple(Finding(signal=runs.signal(f"b{i}", SignalKind.BURST, i % 2000, i % 2000)) for i in range(50_000))
     view = scene(runs.recorded(findings=Findings(ended=drifts + bursts, left_out=7)))
     assert len(view.findings) == 40
     assert sum(bool(mark.label) for mark in view.findings) == 10

@@ -2,7 +2,8 @@
 
 import pytest
 
-from modekeeper.reports.wording import count, duration, level, moment, percent, signed_percent
+from modekeeper.model.wording import count, level, percent, signed_percent
+from modekeeper.reports.wording import duration, moment
 
 
 @pytest.mark.parametrize(

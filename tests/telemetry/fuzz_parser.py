@@ -48,9 +48,7 @@ def main() -> None:
         for trace in sorted(FOLDER.glob("*.jsonl")):
             lines = trace.read_bytes().splitlines(keepends=True)
             for number in range(0, len(lines), 24):
-                (corpus / f"{trace.name}-{number}").write_bytes(
-                    b"\x20\x40\x80" + b"".join(lines[number : number + 6])
-                )
+                (corpus / f"{trace.name}-{number}").write_bytes(b"\x20\x40\x80" + b"".join(lines[number : number + 6]))
         (corpus / "table").write_bytes(b"\x05\x05\x05ts,step,step_time_ms,loss\n1,2,3,4\n2,3,4,nan\n")
         words = Path(folder) / "words"
         words.write_text("".join(f'"{word}"\n' for word in DICTIONARY))

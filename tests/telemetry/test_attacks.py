@@ -20,9 +20,7 @@ OK = b'{"ts":"2026-01-01T00:00:01Z","step":1,"step_time_ms":900.0,'
 ATTACKS = [
     Attack("nesting of arrays", b"[" * 100_000, dropped="wrong_shape"),
     Attack("nesting of objects", b'{"a":' * 100_000, dropped="wrong_shape"),
-    Attack(
-        "closed nesting in an ignored field", OK + b'"x":' + b"[" * 500 + b"]" * 500 + b"}", dropped="wrong_shape"
-    ),
+    Attack("closed nesting in an ignored field", OK + b'"x":' + b"[" * 500 + b"]" * 500 + b"}", dropped="wrong_shape"),
     Attack("nesting allowed", OK + b'"x":' + b"[" * 60 + b"]" * 60 + b"}"),
     Attack("brackets in a string", OK + b'"x":"' + b"[" * 5000 + b'"}'),
     Attack(
@@ -31,12 +29,8 @@ ATTACKS = [
         repaired="field_ignored",
     ),
     Attack("integer of 100,000 digits as a step", OK + b'"step":' + b"9" * 100_000 + b"}", repaired="non_finite"),
-    Attack(
-        "integer of 100,000 digits as a number", OK + b'"loss":' + b"9" * 100_000 + b"}", repaired="non_finite"
-    ),
-    Attack(
-        "integer of 100,000 digits as a time", b'{"loss":1,"ts":' + b"9" * 100_000 + b"}", dropped="not_a_number"
-    ),
+    Attack("integer of 100,000 digits as a number", OK + b'"loss":' + b"9" * 100_000 + b"}", repaired="non_finite"),
+    Attack("integer of 100,000 digits as a time", b'{"loss":1,"ts":' + b"9" * 100_000 + b"}", dropped="not_a_number"),
     Attack(
         "integer of 5,000 digits in text as a time",
         b'{"loss":1,"ts":"' + b"9" * 5000 + b'"}',
@@ -56,9 +50,7 @@ ATTACKS = [
     Attack("true as a number", OK + b'"loss":true}', repaired="field_ignored"),
     Attack("true as a step", OK + b'"step":true}', repaired="field_ignored"),
     Attack("negative step time", b'{"ts":1767225601,"step_time_ms":-1}', dropped="not_a_number"),
-    Attack(
-        "negative step time beside a loss", OK.replace(b"900.0", b"-1") + b'"loss":1}', repaired="field_ignored"
-    ),
+    Attack("negative step time beside a loss", OK.replace(b"900.0", b"-1") + b'"loss":1}', repaired="field_ignored"),
     Attack("negative zero", OK + b'"data_wait_ms":-0.0}'),
     Attack("repeated names", OK + b'"step_time_ms":901.0,"step_time_ms":902.0}'),
     Attack("a name of 100,000 letters", OK + b'"' + b"x" * 100_000 + b'":1}'),

@@ -5,6 +5,7 @@ import io
 import sys
 import tracemalloc
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,10 @@ from modekeeper.telemetry.file import open_files
 from modekeeper.telemetry.limits import IngestLimits
 
 PLAIN = stream_of(500)
-PACKERS = {"gzip": lambda data: gzip.compress(data, mtime=0), "zstd": zstd.compress}
+PACKERS: dict[str, Callable[[bytes], bytes]] = {
+    "gzip": lambda data: gzip.compress(data, mtime=0),
+    "zstd": zstd.compress,
+}
 
 
 @pytest.fixture(params=sorted(PACKERS))
@@ -131,6 +135,16 @@ def test_a_bomb_does_not_claim_memory(tmp_path: Path) -> None:
     assert len(rows) == 500
     assert source.counters().dropped_by_reason == {"too_long": 1}
     assert peak < 16 << 20
+
+
+@pytest.mark.parametrize("kind", sorted(PACKERS))
+@pytest.mark.parametrize("size", [1, (1 << 18) - 1, 1 << 18, (1 << 18) + 1, 1 << 20])
+def test_one_piece_that_holds_much_text_gives_all_of_it_in_bounded_parts(kind: str, size: int) -> None:
+    member = compressed._GzipMember() if kind == "gzip" else compressed._ZstdFrame()
+    parts = list(member.feed(PACKERS[kind](b"x" * size)))
+    assert b"".join(parts) == b"x" * size
+    assert max(map(len, parts)) <= 1 << 18
+    assert member.eof
 
 
 def test_growing_compressed_files_are_read_on(tmp_path: Path, packed: bytes) -> None:

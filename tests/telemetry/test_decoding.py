@@ -113,9 +113,7 @@ def test_a_number_that_cannot_be_used_is_left_out_and_counted(value: object) -> 
 
 
 def test_a_record_with_nothing_usable_measured_is_dropped() -> None:
-    source = source_of(
-        lines_of([{"ts": 1, "step_time_ms": -1}, {"ts": 1}, {"ts": 1, "batch_size": 8}, {"loss": 1.0}])
-    )
+    source = source_of(lines_of([{"ts": 1, "step_time_ms": -1}, {"ts": 1}, {"ts": 1, "batch_size": 8}, {"loss": 1.0}]))
     assert drain(source) == []
     assert source.counters().dropped_by_reason == {"missing_field": 3, "not_a_number": 1}
 
@@ -160,9 +158,7 @@ def test_unusable_worker_latencies_fall_back_to_the_step_time(value: object) -> 
 
 
 def test_a_silent_worker_keeps_its_place() -> None:
-    source = source_of(
-        b'{"ts":1,"worker_latencies_ms":[10,null,30]}\n{"ts":2,"worker_latencies_ms":[10,NaN,30]}\n'
-    )
+    source = source_of(b'{"ts":1,"worker_latencies_ms":[10,null,30]}\n{"ts":2,"worker_latencies_ms":[10,NaN,30]}\n')
     assert [row["workers"] for row in drain(source)] == [[10.0, None, 30.0]] * 2
     assert source.counters().repaired_by_reason == {"non_finite": 1}
 

@@ -81,9 +81,7 @@ def test_a_file_that_goes_before_it_is_read_is_bad_input(tmp_path: Path) -> None
 
 def test_patterns_are_read_in_sorted_order_and_each_file_once(tmp_path: Path) -> None:
     for part in (2, 0, 1):
-        (tmp_path / f"part-{part}.jsonl").write_bytes(
-            lines_of(record(i) for i in range(part * 10, part * 10 + 10))
-        )
+        (tmp_path / f"part-{part}.jsonl").write_bytes(lines_of(record(i) for i in range(part * 10, part * 10 + 10)))
     (tmp_path / "part-dir").mkdir()
     source = file_source(tmp_path / "part-0.jsonl", tmp_path / "part-*")
     assert steps(drain(source)) == list(range(30))
@@ -185,6 +183,25 @@ def test_following_survives_rotation(tmp_path: Path, how: str) -> None:
     assert got == ([*range(10), 9, *range(10, 40)] if how == "moved" else list(range(40)))
     assert len(source.notes) == 1
     assert "read on from its new beginning" in source.notes[0]
+
+
+def test_a_file_cut_behind_what_is_remembered_of_its_beginning_is_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "run.jsonl"
+    data = stream_of(200)
+    path.write_bytes(data)
+    kept = data.index(b"\n", 6000) + 1
+    new = lines_of(record(i) for i in range(200, 210))
+
+    def cut() -> None:
+        os.truncate(path, kept)
+        with path.open("ab") as file:
+            file.write(new)
+
+    source = open_files([str(path)], clock=ScriptedClock(cut), follow=True)
+    rows = rows_of([*source.blocks(Running()), *source.flush()])
+    assert steps(rows) == list(range(210))
+    assert source.counters().dropped_total == data[:kept].count(b"\n")
+    assert "truncated" in source.notes[0]
 
 
 def test_half_a_line_left_by_rotation_is_a_record_of_its_own(tmp_path: Path) -> None:

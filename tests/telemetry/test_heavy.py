@@ -52,9 +52,7 @@ def test_ten_thousand_hostile_lines(lines: list[bytes]) -> None:
     assert source.counters().read_total >= 2
 
 
-@pytest.mark.skipif(
-    importlib.util.find_spec("atheris") is None, reason="atheris is not installed (make test-heavy)"
-)
+@pytest.mark.skipif(importlib.util.find_spec("atheris") is None, reason="atheris is not installed (make test-heavy)")
 def test_coverage_guided_fuzzing_finds_nothing() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "tests.telemetry.fuzz_parser", str(FUZZ_RUNS)],
@@ -137,9 +135,7 @@ def test_killed_again_and_again_it_gives_every_sample_once(tmp_path: Path) -> No
     chance = random.Random(7)
     killed = 0
     while True:
-        child = subprocess.Popen(
-            command, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE
-        )
+        child = subprocess.Popen(command, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE)
         try:
             out, _ = child.communicate(timeout=0.7 + chance.random() if killed < 15 else 120)
         except subprocess.TimeoutExpired:

@@ -163,6 +163,12 @@ def test_a_clock_set_back_without_steps_takes_a_window_to_believe() -> None:
     assert seconds(rows) == [float(s) for s in range(100)]
 
 
+def test_a_few_late_records_without_steps_are_no_clock() -> None:
+    late = [record(i, step=..., loss=1.0) for i in range(5, 15)]
+    rows, dropped, repaired = run([*(record(i, step=...) for i in range(60)), *late, record(60, step=...)])
+    assert (seconds(rows), dropped, repaired) == ([float(s) for s in range(61)], {"out_of_order": 10}, {})
+
+
 def test_old_data_after_new_is_not_a_clock() -> None:
     rows, dropped, repaired = run([*healthy(*range(1000, 1040)), *healthy(*range(40))])
     assert (steps(rows), dropped, repaired) == (list(range(1000, 1040)), {"out_of_order": 40}, {})
@@ -186,9 +192,7 @@ def test_a_beginning_with_a_wrong_clock_is_outvoted(first_s: int, wrong: int) ->
 
 def test_two_machines_with_slightly_different_clocks_are_merged() -> None:
     records = [
-        record(i, node=node, ts_ms=T0_MS + 1000 * i - lag)
-        for i in range(30)
-        for node, lag in (("a", 0), ("b", 700))
+        record(i, node=node, ts_ms=T0_MS + 1000 * i - lag) for i in range(30) for node, lag in (("a", 0), ("b", 700))
     ]
     rows, dropped, repaired = run(records)
     assert (len(rows), dropped, repaired) == (60, {}, {"reordered": 30})

@@ -9,15 +9,18 @@ from typing import Any
 from backports import zstd
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.telemetry.feeding import Row, Running, drain, file_source, rows_of, source_of
+from tests.telemetry.feeding import T0_MS, Row, Running, drain, file_source, rows_of, source_of
 from tests.telemetry.hostile import FILES, LINES, SIZES
 
 from modekeeper.model.block import SampleBlock
 from modekeeper.model.errors import FailedError
 from modekeeper.model.ingest import IngestCounters
+from modekeeper.model.sample import Sample
+from modekeeper.telemetry.arrivals import Arrival
 from modekeeper.telemetry.compressed import compression_of
 from modekeeper.telemetry.file import FileSource
 from modekeeper.telemetry.limits import IngestLimits
+from modekeeper.telemetry.ordering import Orderer
 
 PIECES = IngestLimits(max_line_bytes=250, block_records=7, read_bytes=128)
 SMALL = IngestLimits(max_line_bytes=250, block_records=7, read_bytes=128, reorder_records=5, duplicate_records=9)
@@ -91,11 +94,32 @@ def grown(source: FileSource, path: Path, data: bytes, sizes: list[int]) -> tupl
     return rows_of(blocks), renamed(source.counters())
 
 
+@given(
+    moves=st.lists(
+        st.tuples(st.integers(-4, 6), st.sampled_from([0, 0, 0, 0, -20, 30, -7200, 10**6]), st.booleans()), max_size=80
+    ),
+    remembered=st.integers(1, 9),
+)
+@settings(max_examples=300, deadline=None)
+def test_not_looking_up_steps_beyond_the_known_ones_changes_nothing(
+    moves: list[tuple[int, int, bool]], remembered: int
+) -> None:
+    limits = IngestLimits(reorder_records=4, duplicate_records=remembered)
+    quick, thorough = Orderer(limits), Orderer(limits)
+    step = 0
+    for line, (forward, shift_s, named) in enumerate(moves):
+        step = max(0, step + forward)
+        sample = Sample(ts_ms=T0_MS + 1000 * (step + shift_s), step=step if named else None, step_time_ms=1.0)
+        arrival = Arrival(sample, None, "", line, b"")
+        expected = quick.push(arrival)
+        thorough._top_step = 2**63
+        assert thorough.push(arrival) == expected
+    assert quick.flush() == thorough.flush()
+
+
 @given(lines=st.lists(LINES, max_size=60), breaks=st.sets(st.integers(0, 30), max_size=6), packed=st.booleans())
 @settings(max_examples=150, deadline=None)
-def test_going_on_from_any_position_equals_going_through(
-    lines: list[bytes], breaks: set[int], packed: bool
-) -> None:
+def test_going_on_from_any_position_equals_going_through(lines: list[bytes], breaks: set[int], packed: bool) -> None:
     data = plain(lines)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "run.jsonl"

@@ -79,6 +79,12 @@ def test_what_was_read_before_does_not_change_what_comes() -> None:
     assert next(middle.blocks(stop)).first_index == 5000
 
 
+def test_noise_does_not_repeat_itself_from_block_to_block() -> None:
+    blocks = list(SyntheticSource("stable", duration_s=8192).blocks(Running()))
+    first, second = (block.metrics["step_time_ms"] for block in blocks)
+    assert abs(np.corrcoef(first, second)[0, 1]) < 0.1
+
+
 def test_a_stop_is_heeded() -> None:
     stop = Running()
     stop.stopped = True
@@ -157,9 +163,7 @@ def test_what_there_is_not_is_bad_input(options: dict[str, Any], message: str) -
         SyntheticSource(**options)
 
 
-@pytest.mark.parametrize(
-    "change", [{"seed": 2}, {"scenario": "burst"}, {"given": -1}, {"given": True}, {"more": 1}]
-)
+@pytest.mark.parametrize("change", [{"seed": 2}, {"scenario": "burst"}, {"given": -1}, {"given": True}, {"more": 1}])
 def test_a_position_of_another_scenario_is_bad_input(change: dict[str, object]) -> None:
     source = SyntheticSource("drift", seed=1)
     with pytest.raises(BadInputError, match="cannot go on from the saved position"):

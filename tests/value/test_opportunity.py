@@ -64,9 +64,7 @@ def test_a_drift_that_ended_costs_until_then() -> None:
 
 
 def test_overlapping_findings_count_once_the_costliest_first() -> None:
-    straggler = finding(
-        600, 700, 4000.0, kind=SignalKind.STRAGGLER, metric="worker_latencies_ms", healthy_level=None
-    )
+    straggler = finding(600, 700, 4000.0, kind=SignalKind.STRAGGLER, metric="worker_latencies_ms", healthy_level=None)
     expected = (400 * 1000 + 100 * 3000) / HOUR_MS
     assert hours([finding(500, None, 2000.0), straggler]) == pytest.approx(expected, abs=1e-6)
 

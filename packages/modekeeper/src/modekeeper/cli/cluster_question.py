@@ -1,7 +1,6 @@
 """Ask the user's cluster, through the plan's own script, whether it would accept the plan. Nothing is changed."""
 
 import json
-import os
 import shutil
 import subprocess
 from collections.abc import Mapping
@@ -43,9 +42,7 @@ def ask_cluster(script: Path, environment: Mapping[str, str]) -> tuple[bool, str
     return False, (lines[-1] if lines else f"exit code {done.returncode}")[:_LONGEST_ANSWER]
 
 
-def _run(
-    words: list[str], environment: Mapping[str, str], timeout_s: float
-) -> subprocess.CompletedProcess[str] | None:
+def _run(words: list[str], environment: Mapping[str, str], timeout_s: float) -> subprocess.CompletedProcess[str] | None:
     try:
         return subprocess.run(  # noqa: S603 - programs of the user's PATH, our own words, no shell
             words,
@@ -56,7 +53,6 @@ def _run(
             errors="replace",
             timeout=timeout_s,
             check=False,
-            cwd=os.getcwd(),
         )
     except (OSError, subprocess.TimeoutExpired):
         return None

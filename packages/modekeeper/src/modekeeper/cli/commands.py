@@ -52,9 +52,7 @@ COMMANDS: tuple[Command, ...] = (
         "the same as watch; --apply needs the licensed package",
         f"{_AT}.watch:closed_loop_watch",
     ),
-    Command(
-        ("chords", "list"), "Decide", "the changes ModeKeeper knows how to propose", f"{_AT}.chords:list_chords"
-    ),
+    Command(("chords", "list"), "Decide", "the changes ModeKeeper knows how to propose", f"{_AT}.chords:list_chords"),
     Command(
         ("chords", "show"), "Decide", "one chord: when, what it touches, what must stay true", f"{_AT}.chords:show"
     ),

@@ -11,9 +11,7 @@ __all__ = ["completion"]
 
 
 @click.command(
-    epilog=examples(
-        "mk completion bash > ~/.local/share/bash-completion/completions/mk", 'eval "$(mk completion zsh)"'
-    )
+    epilog=examples("mk completion bash > ~/.local/share/bash-completion/completions/mk", 'eval "$(mk completion zsh)"')
 )
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> None:

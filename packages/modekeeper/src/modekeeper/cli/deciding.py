@@ -52,9 +52,7 @@ def settings_from(decision: DecisionChoice, namespace: str, deployment: str) -> 
 
 def apply_request(*, requested: bool) -> ApplyRequest:
     """The facts the gates of an apply look at. The kill-switch is always read: reports say where it stands."""
-    return ApplyRequest(
-        requested=requested, kill_switch=read_kill_switch(os.environ), pro_installed=pro_installed()
-    )
+    return ApplyRequest(requested=requested, kill_switch=read_kill_switch(os.environ), pro_installed=pro_installed())
 
 
 def refuse_apply(request: ApplyRequest) -> None:

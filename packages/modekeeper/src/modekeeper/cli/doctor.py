@@ -47,9 +47,7 @@ def write_doctor_report(out: Path, clock: Clock) -> DoctorReport:
     for check in checks:
         explain.add("machine_checked", check=check.name, status=check.status, detail=check.detail)
     finished = clock.now()
-    report = DoctorReport(
-        **times(started, finished), ok=all(check.status != "fail" for check in checks), checks=checks
-    )
+    report = DoctorReport(**times(started, finished), ok=all(check.status != "fail" for check in checks), checks=checks)
     publish_json(store, "doctor", report, finished)
     store.write_bytes("explain.jsonl", explain.data())
     return report

@@ -49,9 +49,7 @@ def _writable(out: Path) -> DoctorCheck:
     if folder.is_dir() and os.access(folder, os.W_OK):
         return DoctorCheck(name="output_folder", status="pass", detail=f"{out.as_posix()} can be written")
     hint = "Give --out a folder that can be written."
-    return DoctorCheck(
-        name="output_folder", status="fail", detail=f"{out.as_posix()} cannot be written", hint=hint
-    )
+    return DoctorCheck(name="output_folder", status="fail", detail=f"{out.as_posix()} cannot be written", hint=hint)
 
 
 def _picture() -> DoctorCheck:

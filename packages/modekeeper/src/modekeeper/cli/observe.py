@@ -87,9 +87,7 @@ def ingest_lines(ingest: IngestCounters) -> list[str]:
     lines = [total]
     for title, reasons in (("dropped", ingest.dropped_by_reason), ("repaired", ingest.repaired_by_reason)):
         if reasons:
-            lines.append(
-                f"{title}: " + ", ".join(f"{reason} {count:,}" for reason, count in sorted(reasons.items()))
-            )
+            lines.append(f"{title}: " + ", ".join(f"{reason} {count:,}" for reason, count in sorted(reasons.items())))
     shown: set[str] = set()
     for example in ingest.examples:
         if example.reason not in shown:

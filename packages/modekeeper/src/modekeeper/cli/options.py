@@ -40,9 +40,7 @@ class _Duration(click.ParamType[float]):
             return float(value)
         match = _DURATION.fullmatch(str(value).strip())
         if match is None:
-            self.fail(
-                f"{value!r} is not a duration; give seconds or a number with a unit: 90, 90s, 5m, 1h", param, ctx
-            )
+            self.fail(f"{value!r} is not a duration; give seconds or a number with a unit: 90, 90s, 5m, 1h", param, ctx)
         seconds = float(match["amount"]) * _SECONDS[match["unit"]]
         if seconds > _LONGEST_S:
             self.fail(f"{value!r} is longer than a year", param, ctx)
@@ -85,9 +83,7 @@ class TelemetryChoice(msgspec.Struct, frozen=True, kw_only=True):
         if self.source == "synthetic" and self.paths:
             raise BadInputError("--source synthetic and a --path contradict each other. Give one of the two.")
         if self.source == "file" and not self.paths:
-            raise BadInputError(
-                "no telemetry named. Give --path a JSON-lines or CSV file, or '-' for standard input."
-            )
+            raise BadInputError("no telemetry named. Give --path a JSON-lines or CSV file, or '-' for standard input.")
         if self.source is not None:
             return self.source
         if self.paths:
@@ -95,8 +91,7 @@ class TelemetryChoice(msgspec.Struct, frozen=True, kw_only=True):
         if self.scenario is not None:
             return "synthetic"
         raise BadInputError(
-            "no telemetry named. Give --path a JSON-lines or CSV file ('-' for standard input), "
-            "or --source synthetic."
+            "no telemetry named. Give --path a JSON-lines or CSV file ('-' for standard input), or --source synthetic."
         )
 
 
@@ -214,9 +209,7 @@ def decision_options(function: Callable[..., Any]) -> Callable[..., Any]:
             show_default=True,
             help="Coordinated changes, or the one-knob baseline to compare with.",
         ),
-        click.option(
-            "--catalog", "d_catalog", metavar="FILE", help="A chord catalog that narrows the built-in one."
-        ),
+        click.option("--catalog", "d_catalog", metavar="FILE", help="A chord catalog that narrows the built-in one."),
         click.option(
             "--knob",
             "d_knobs",
@@ -284,9 +277,7 @@ def cost_options(function: Callable[..., Any]) -> Callable[..., Any]:
     function = click.option(
         "--gpu-hour-usd", type=_Finite(min=0), help="Price of one GPU-hour, for the cost in dollars."
     )(function)
-    return click.option("--gpus", type=_Finite(min=0), help="GPUs of the job; else one for each worker seen.")(
-        function
-    )
+    return click.option("--gpus", type=_Finite(min=0), help="GPUs of the job; else one for each worker seen.")(function)
 
 
 def apply_option(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -301,9 +292,9 @@ def apply_option(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def license_option(function: Callable[..., Any]) -> Callable[..., Any]:
     """``--license-path``: handed to the licensed package; here there is nothing it could open."""
-    return click.option(
-        "--license-path", metavar="FILE", help="Licence for --apply; read by the licensed package."
-    )(function)
+    return click.option("--license-path", metavar="FILE", help="Licence for --apply; read by the licensed package.")(
+        function
+    )
 
 
 def out_option(default: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

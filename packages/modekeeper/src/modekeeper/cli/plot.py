@@ -15,9 +15,7 @@ __all__ = ["draw_into", "plot"]
 
 
 @click.command(
-    epilog=examples(
-        "mk plot --in report/plan", "mk plot --in report/watch --out pictures --format html --format png"
-    )
+    epilog=examples("mk plot --in report/plan", "mk plot --in report/watch --out pictures --format html --format png")
 )
 @click.option(
     "--in", "folder", default="report/plan", show_default=True, metavar="FOLDER", help="Folder of a recorded run."
@@ -53,8 +51,6 @@ def draw_into(folder: Path, out: Path, forms: tuple[str, ...] = ("html", "svg", 
     store = FolderStore(out)
     paths = []
     for form in dict.fromkeys(forms):
-        data = (
-            render_page(recorded) if form == "html" else write_picture(recorded, "svg" if form == "svg" else "png")
-        )
+        data = render_page(recorded) if form == "html" else write_picture(recorded, "svg" if form == "svg" else "png")
         paths.append(store.write_bytes(f"report.{form}", data).as_posix())
     return paths

@@ -11,11 +11,12 @@ from pathlib import Path
 import click
 
 from modekeeper.artifacts.contracts.parts import Answer
-from modekeeper.artifacts.contracts.reports import QuickstartReport, QuickstartStage
+from modekeeper.artifacts.contracts.reports import ClosedLoopReport, QuickstartReport, QuickstartStage
 from modekeeper.artifacts.explain import ExplainLog
 from modekeeper.artifacts.store import FolderStore
 from modekeeper.cli.clocks import clock_from
 from modekeeper.cli.closed_loop import decide_into
+from modekeeper.cli.cluster_question import NO_CLUSTER, ask_cluster, cluster_answers
 from modekeeper.cli.console import print_answer, print_json, say, warn
 from modekeeper.cli.doctor import write_doctor_report
 from modekeeper.cli.evaluate import evaluate_into
@@ -60,9 +61,7 @@ class _Tour:
 @click.command(
     epilog=examples("mk quickstart", "mk quickstart --path run.jsonl --k8s-namespace ml --k8s-deployment trainer")
 )
-@click.option(
-    "--path", "paths", multiple=True, metavar="FILE", help="Your telemetry; a bundled real trace otherwise."
-)
+@click.option("--path", "paths", multiple=True, metavar="FILE", help="Your telemetry; a bundled real trace otherwise.")
 @target_options
 @out_option("report/quickstart")
 @json_option
@@ -91,6 +90,9 @@ def quickstart(paths: tuple[str, ...], k8s_namespace: str, k8s_deployment: str, 
         print_json(report)
     else:
         print_answer(report.answer)
+        for stage in report.stages:
+            if stage.name == "verify":
+                say(f"VERIFY   {stage.detail}")
         say(f"quickstart_ok={str(report.ok).lower()} out={out} look={out}/report.html")
     return 0 if report.ok else 1
 
@@ -102,6 +104,7 @@ def _tour(
     store = FolderStore(out)
     name, gpus = (_BUNDLED_NAME, _BUNDLED_GPUS) if bundled else (None, None)
     tour, answers = _Tour(), list[Answer]()
+    plans: list[ClosedLoopReport] = []
 
     def doctor() -> tuple[str, tuple[str, ...]]:
         checked = write_doctor_report(out / "doctor", clock)
@@ -132,6 +135,7 @@ def _tour(
             name=name,
         )
         answers.append(decided.answer)
+        plans.append(decided)
         return f"{decided.chord}, {decided.planned_actions_count} changes planned", (
             decided.k8s_plan_path,
             decided.audit_trace.path,
@@ -140,7 +144,7 @@ def _tour(
 
     for stage, act in (("doctor", doctor), ("observe", observe), ("eval", judge), ("plan", decide)):
         tour.stage(stage, act)
-    tour.stages.append(_verify_stage())
+    tour.stages.append(_verify_stage(plans))
     tour.stages.append(_picture_stage(tour, out))
     finished = clock.now()
     explain = ExplainLog(clock)
@@ -157,11 +161,17 @@ def _tour(
     return report
 
 
-def _verify_stage() -> QuickstartStage:
-    detail = (
-        "this version reads no cluster; bash k8s_plan.kubectl.sh --dry-run=server asks yours with your kubectl"
-    )
-    return QuickstartStage(name="verify", status="skipped", detail=detail)
+def _verify_stage(plans: list[ClosedLoopReport]) -> QuickstartStage:
+    """Ask the cluster at hand whether it would accept the plan; there need not be one."""
+    if not plans or not plans[0].k8s_plan_items:
+        return QuickstartStage(name="verify", status="skipped", detail="the plan is empty: nothing to verify")
+    version = cluster_answers(os.environ)
+    if version is None:
+        return QuickstartStage(name="verify", status="skipped", detail=NO_CLUSTER)
+    warn("verify …")
+    accepted, word = ask_cluster(Path(plans[0].k8s_plan_script_path), os.environ)
+    verdict = word if accepted else f"not accepted: {word}"
+    return QuickstartStage(name="verify", status="done", detail=f"cluster {version}: {verdict}")
 
 
 def _picture_stage(tour: _Tour, out: Path) -> QuickstartStage:

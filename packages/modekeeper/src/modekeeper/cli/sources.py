@@ -45,15 +45,11 @@ class OpenTelemetry:
         raw = self.recorder
         if raw is None:
             return None
-        return RawRecording(
-            path=raw.path.as_posix(), lines=raw.lines, bytes=raw.size_bytes, truncated=raw.truncated
-        )
+        return RawRecording(path=raw.path.as_posix(), lines=raw.lines, bytes=raw.size_bytes, truncated=raw.truncated)
 
 
 @contextmanager
-def opened(
-    choice: TelemetryChoice, clock: Clock, *, for_watch_every_s: float | None = None
-) -> Iterator[OpenTelemetry]:
+def opened(choice: TelemetryChoice, clock: Clock, *, for_watch_every_s: float | None = None) -> Iterator[OpenTelemetry]:
     """The telemetry ``choice`` asks for; files and a recording are closed at the end.
 
     A recording of a finite run appears whole at the end, and not at all after an error. For ``watch`` it grows
@@ -67,9 +63,7 @@ def opened(
         return
     if choice.scenario is not None:
         raise BadInputError("--scenario goes with synthetic telemetry, not with a path. Give one of the two.")
-    recorder = (
-        RawRecorder(Path(choice.record_raw), append=for_watch_every_s is not None) if choice.record_raw else None
-    )
+    recorder = RawRecorder(Path(choice.record_raw), append=for_watch_every_s is not None) if choice.record_raw else None
     try:
         # Watch reads what there is at each interval: following would never let an iteration end.
         follow = choice.follow and for_watch_every_s is None
@@ -92,9 +86,7 @@ def _synthetic(choice: TelemetryChoice, for_watch_every_s: float | None) -> Tele
         known = ", ".join(scenario_names())
         raise BadInputError(f"no such scenario {scenario!r}. There is: {known}.")
     if choice.record_raw:
-        raise BadInputError(
-            "--record-raw keeps what was read from files; a scenario is given by its name and --seed."
-        )
+        raise BadInputError("--record-raw keeps what was read from files; a scenario is given by its name and --seed.")
     return SyntheticSource(
         scenario,
         seed=choice.seed,

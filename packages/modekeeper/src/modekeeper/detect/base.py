@@ -7,6 +7,7 @@ import msgspec
 import numpy as np
 
 from modekeeper.detect.history import Position
+from modekeeper.model import wording
 from modekeeper.model.block import FloatColumn, SampleBlock
 from modekeeper.model.signal import Direction, Phase, Signal, SignalKind
 
@@ -17,8 +18,8 @@ __all__ = [
     "cleared",
     "is_pause",
     "known",
-    "percent",
     "position_at",
+    "share",
     "signal_from_json",
     "signal_to_json",
     "undecided",
@@ -67,9 +68,9 @@ def known(column: FloatColumn) -> Iterator[tuple[int, float]]:
     return zip(rows.tolist(), column[rows].tolist(), strict=True)
 
 
-def percent(share: float | None) -> str:
-    """``0.256`` as ``25.6 %``."""
-    return "by an unknown share" if share is None else f"{100 * share:.1f} %"
+def share(effect: float | None) -> str:
+    """``0.256`` as ``26 %``."""
+    return "by an unknown share" if effect is None else wording.percent(effect)
 
 
 def cleared(signal: Signal, at: Position, explanation: str, level: float | None = None) -> Signal:

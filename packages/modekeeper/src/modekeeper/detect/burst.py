@@ -11,10 +11,11 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from modekeeper.detect.base import BEFORE_FIRST, cleared, is_pause, percent, position_at, undecided
+from modekeeper.detect.base import BEFORE_FIRST, cleared, is_pause, position_at, share, undecided
 from modekeeper.detect.history import History, Position
 from modekeeper.detect.robust import clamp, quantile, relative, robust_sd
 from modekeeper.detect.settings import DetectorSettings
+from modekeeper.model import wording
 from modekeeper.model.block import SampleBlock
 from modekeeper.model.signal import Direction, Phase, Signal, SignalKind
 
@@ -151,8 +152,8 @@ class BurstDetector:
         count = len(run.times)
         steps = "1 step" if count == 1 else f"{count} steps in a row"
         text = (
-            f"{steps} up to {peak:.4g} ms against a usual {level.median:.4g} ms ({percent(effect)} more)"
-            f" at sample {run.start.index}"
+            f"{steps} up to {wording.level(METRIC, peak)} against a usual {wording.level(METRIC, level.median)}"
+            f" ({share(effect)} more) at {wording.place(run.start.step, run.start.index)}"
         )
         signal = Signal(
             id=f"burst-{METRIC}-{self._findings}",

@@ -17,8 +17,8 @@ from modekeeper.detect.base import (
     BEFORE_FIRST,
     cleared,
     is_pause,
-    percent,
     position_at,
+    share,
     signal_from_json,
     signal_to_json,
     undecided,
@@ -27,6 +27,7 @@ from modekeeper.detect.history import History, Position
 from modekeeper.detect.level import LevelChange, LevelCore
 from modekeeper.detect.reference import CELL, Reference
 from modekeeper.detect.settings import DetectorSettings
+from modekeeper.model import wording
 from modekeeper.model.block import FloatColumn, SampleBlock
 from modekeeper.model.signal import Direction, Phase, Signal, SignalKind
 
@@ -135,7 +136,7 @@ class DriftDetector:
             signals = self._event(change, Direction.BETTER, None)
             self._healthy = None
         if before is not None:
-            text = f"superseded by {signals[0].id}: {self._metric} is now {change.after:.4g} {self._unit}"
+            text = f"superseded by {signals[0].id}: now {wording.level(self._metric, change.after)}"
             signals.insert(0, cleared(before, change.at, text, change.after))
         return signals
 
@@ -155,9 +156,8 @@ class DriftDetector:
         if self._direction(change) is Direction.BETTER and self._goal is not None:
             change = msgspec.structs.replace(change, before=self._goal)
             signal = self._signal(change, Phase.CONFIRMED, Direction.WORSE, None)
-            text = (
-                f"{self._metric} improved, but is still {percent(change.effect)} off the level before it got worse"
-            )
+            name, off = wording.metric_name(self._metric), share(change.effect)
+            text = f"{name} improved, but is still {off} off the level before"
             signal = msgspec.structs.replace(signal, explanation=f"{text}: {signal.explanation}")
         self._active = signal
         return signal
@@ -207,11 +207,11 @@ class DriftDetector:
         distance = self._sign * (level - goal.level)
         return -FAR_BETTER * self._settings.abrupt_effect_rel * goal.scale <= distance <= band
 
-    def _recovered(self, active: Signal, at: Position, level: float) -> Signal:
+    def _recovered(self, active: Signal, at: Position, now: float) -> Signal:
         healthy = active.healthy_level
-        text = f"{self._metric} is back at {level:.4g} {self._unit}"
-        text += "" if healthy is None else f" (healthy level {healthy:.4g} {self._unit})"
-        return cleared(active, at, text, level)
+        text = f"{wording.metric_name(self._metric)} is back at {wording.level(self._metric, now)}"
+        text += "" if healthy is None else f" (healthy level {wording.level(self._metric, healthy)})"
+        return cleared(active, at, text, now)
 
     def _direction(self, change: LevelChange) -> Direction:
         worse = self._sign * (change.after - change.before.level) > 0
@@ -262,11 +262,12 @@ class DriftDetector:
     def _explain(self, change: LevelChange, cause: str | None) -> str:
         low, high = change.interval
         verb = "went from" if not change.slow else "moved slowly from"
-        text = f"{self._metric} {verb} {change.before.level:.4g} to {change.after:.4g} {self._unit}"
+        before, after = wording.level(self._metric, change.before.level), wording.level(self._metric, change.after)
+        text = f"{wording.metric_name(self._metric)} {verb} {before} to {after}"
         if change.effect is not None and low is not None and high is not None:
-            text += f" ({100 * change.effect:+.1f} %, 90 % interval {100 * low:+.1f} to {100 * high:+.1f} %)"
-        text += f" since sample {change.since.index}"
-        text += "" if change.since.step is None else f" (step {change.since.step})"
+            interval = f"90 % interval {wording.signed_percent(low)} to {wording.signed_percent(high)}"
+            text += f" ({wording.signed_percent(change.effect)}, {interval})"
+        text += f" since {wording.place(change.since.step, change.since.index)}"
         if cause == "input_bound":
             text += "; waiting for input explains most of it"
         if cause == "announced_schedule":

@@ -14,6 +14,7 @@ from modekeeper.detect.base import BEFORE_FIRST, is_pause, position_at, undecide
 from modekeeper.detect.history import History, Position
 from modekeeper.detect.settings import DetectorSettings
 from modekeeper.detect.usage import UsageTrigger
+from modekeeper.model import wording
 from modekeeper.model.block import SampleBlock
 from modekeeper.model.signal import Direction, Signal, SignalKind
 
@@ -78,7 +79,7 @@ class GpuDetector:
             if len(values):
                 parts.append(f"{word} {float(np.median(values)):.0f} {unit}")
         beside = f" ({', '.join(parts)})" if parts else ""
-        return f"median GPU utilisation {level:.0f} % over {self._window} samples{beside}"
+        return f"median GPU utilisation {wording.level(METRIC, level)} over {self._window} samples{beside}"
 
     def conclude(self) -> list[Signal]:
         """Undecided without enough utilisation figures."""

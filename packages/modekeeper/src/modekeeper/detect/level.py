@@ -224,9 +224,7 @@ class LevelCore:
         shift = sign * (change.after - reference.level)
         tail = sign * (reference.location(self.recent(TAIL)) - reference.level)
         error = change.standard_error
-        real = (
-            shift > self._abrupt * reference.scale + FLOOR_MARGIN_SE * error and shift > settings.drift_z * error
-        )
+        real = shift > self._abrupt * reference.scale + FLOOR_MARGIN_SE * error and shift > settings.drift_z * error
         if not real or tail < 0.5 * shift:
             return None
         if self.history.count - change.start < settings.min_run_samples:

@@ -13,8 +13,8 @@ from modekeeper.detect.base import (
     BEFORE_FIRST,
     cleared,
     is_pause,
-    percent,
     position_at,
+    share,
     signal_from_json,
     signal_to_json,
     undecided,
@@ -29,6 +29,7 @@ from modekeeper.detect.robust import (
     split_position,
 )
 from modekeeper.detect.settings import DetectorSettings
+from modekeeper.model import wording
 from modekeeper.model.block import SampleBlock
 from modekeeper.model.signal import Direction, Phase, Signal, SignalKind
 
@@ -73,7 +74,8 @@ class LossDetector:
             return []
         level = self._level(self._settings.loss_run_samples)
         start = self._first_bad
-        text = f"the loss has not been a finite number for {self._bad} samples, since sample {start.index}"
+        since = wording.place(start.step, start.index)
+        text = f"the loss has not been a finite number for {self._bad} samples, since {since}"
         signals = [cleared(self._active, position, "superseded: the loss is not finite")] if self._active else []
         self._findings += 1
         self._active = Signal(
@@ -119,7 +121,7 @@ class LossDetector:
         if active.baseline is not None and not self._is_back(active, level, active.baseline):
             return []
         self._active = None
-        return [cleared(active, position, f"the loss is back at {level:.4g}", level)]
+        return [cleared(active, position, f"the loss is back at {wording.level(METRIC, level)}", level)]
 
     def _is_back(self, active: Signal, level: float, baseline: float) -> bool:
         rise = abs(baseline) * self._settings.loss_effect_rel if active.level is None else active.level - baseline
@@ -160,8 +162,9 @@ class LossDetector:
         error = before.standard_error(run)
         effect = relative(after, before.level)
         text = (
-            f"the loss rose from {before.level:.4g} to {after:.4g} ({percent(effect)} more)"
-            f" and has stayed there for {run} samples, since sample {since.index}"
+            f"the loss rose from {wording.level(METRIC, before.level)} to {wording.level(METRIC, after)}"
+            f" ({share(effect)} more)"
+            f" and has stayed there for {run} samples, since {wording.place(since.step, since.index)}"
         )
         z = (after - before.level) / error if error > 0 else math.inf
         return Signal(

@@ -36,9 +36,7 @@ def shortest_half(values: FloatColumn) -> tuple[float, float]:
     return float(ordered[start : start + half].mean()), float(lengths[start]) / 2.0 / HALF_SPREAD
 
 
-def slowdowns(
-    latencies: FloatColumn, groups: Sequence[str] | None
-) -> tuple[FloatColumn, FloatColumn, FloatColumn]:
+def slowdowns(latencies: FloatColumn, groups: Sequence[str] | None) -> tuple[FloatColumn, FloatColumn, FloatColumn]:
     """Each worker against its own group.
 
     Returns:
@@ -84,7 +82,6 @@ def is_stage_like(workers: Sequence[int], total: int) -> bool:
 
 def _is_periodic(chosen: frozenset[int], total: int) -> bool:
     return any(
-        total % period == 0
-        and all((rank in chosen) == ((rank + period) % total in chosen) for rank in range(total))
+        total % period == 0 and all((rank in chosen) == ((rank + period) % total in chosen) for rank in range(total))
         for period in range(2, total // 2 + 1)
     )

@@ -11,6 +11,7 @@ from modekeeper.detect.base import BEFORE_FIRST, is_pause, position_at, undecide
 from modekeeper.detect.history import History, Position
 from modekeeper.detect.settings import DetectorSettings
 from modekeeper.detect.usage import UsageTrigger
+from modekeeper.model import wording
 from modekeeper.model.block import SampleBlock
 from modekeeper.model.signal import Direction, Signal, SignalKind
 
@@ -50,7 +51,7 @@ class StarvationDetector:
         return signals
 
     def _explain(self, level: float) -> str:
-        return f"the median step waits {level:.0%} of its time for input, over {self._window} samples"
+        return f"the median step waits {wording.percent(level)} of its time for input, over {self._window} samples"
 
     def conclude(self) -> list[Signal]:
         """Undecided without enough samples that name both times."""

@@ -17,8 +17,8 @@ from modekeeper.detect.base import (
     BEFORE_FIRST,
     cleared,
     is_pause,
-    percent,
     position_at,
+    share,
     signal_from_json,
     signal_to_json,
     undecided,
@@ -28,6 +28,7 @@ from modekeeper.detect.peer_window import PeerWindow, SlowSteps, worker_row
 from modekeeper.detect.peers import FEWEST_PEERS, is_stage_like, row_latencies
 from modekeeper.detect.robust import run_start
 from modekeeper.detect.settings import DetectorSettings
+from modekeeper.model import wording
 from modekeeper.model.block import SampleBlock
 from modekeeper.model.signal import Direction, Phase, Signal, SignalKind
 
@@ -165,16 +166,14 @@ class StragglerDetector:
         names = sorted(workers)
         effect = float(self._window.effects(names).min())
         text = (
-            f"{_name(names)} of {total} are {percent(effect)} slower, alike, and were so from the first sample:"
+            f"{_name(names)} of {total} are {share(effect)} slower, alike, and were so from the first sample:"
             " a long pipeline stage looks like this, and so do slow machines; give worker_groups to tell"
         )
         self._inferred = tuple("slow" if worker in workers else "rest" for worker in range(total))
         self._window.clear()
         self._suspect = None
         signal = undecided(SignalKind.STRAGGLER, METRIC, at, text, self._judged)
-        return [
-            msgspec.structs.replace(signal, workers=tuple(names), effect=effect, cause="possible_stage_imbalance")
-        ]
+        return [msgspec.structs.replace(signal, workers=tuple(names), effect=effect, cause="possible_stage_imbalance")]
 
     def _signal(self, workers: list[int], steps: SlowSteps, phase: Phase, at: Position) -> Signal:
         window, rows = self._window, self._window.rows
@@ -184,8 +183,9 @@ class StragglerDetector:
         half = INTERVAL_90 * MEDIAN_ERROR * window.spread(workers) / math.sqrt(len(rows))
         total, least = len(self._seen_healthy), int(steps.slow[workers].min())
         text = (
-            f"{_name(workers)} of {total}: {baseline * (1 + effect):.4g} ms a step against {baseline:.4g} ms"
-            f" of the peers ({percent(effect)} more) in at least {least} of the last {len(rows)} samples"
+            f"{_name(workers)} of {total}: {wording.level(METRIC, baseline * (1 + effect))} a step against"
+            f" {wording.level(METRIC, baseline)} of the peers ({share(effect)} more) in at least {least} of the last"
+            f" {len(rows)} samples"
         )
         return Signal(
             id=f"{SignalKind.STRAGGLER.value}-{METRIC}-{self._findings}",
@@ -273,9 +273,7 @@ def _at_least(steps: SlowSteps, hits: int) -> set[int]:
 def _confidence(slow: int, total: int, hits: int, window: int) -> float:
     """One minus the chance that alike peers put one worker among the slowest so often (Bonferroni)."""
     share = slow / total
-    tail = math.fsum(
-        math.comb(window, k) * share**k * (1 - share) ** (window - k) for k in range(hits, window + 1)
-    )
+    tail = math.fsum(math.comb(window, k) * share**k * (1 - share) ** (window - k) for k in range(hits, window + 1))
     return max(0.0, 1.0 - total * tail)
 
 

@@ -57,9 +57,7 @@ def first_reason(verdicts: Sequence[Verdict]) -> BlockReason | None:
     """
     if not verdicts:
         return BlockReason.INVARIANT_VIOLATED
-    stopped = [
-        v.reason or BlockReason.INVARIANT_VIOLATED for v in verdicts if not v.passed or v.reason is not None
-    ]
+    stopped = [v.reason or BlockReason.INVARIANT_VIOLATED for v in verdicts if not v.passed or v.reason is not None]
     return min(stopped, key=_ORDER.__getitem__, default=None)
 
 

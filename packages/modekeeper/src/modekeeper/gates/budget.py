@@ -26,7 +26,5 @@ class BudgetGate:
             return let_pass(self, "the catalog sets no budget")
         spent = sum(1 for when_ms in case.planned_at_ms if when_ms > case.now_ms - budget.window_ms)
         if spent >= budget.max_changes:
-            return block(
-                self, f"{spent} of {budget.max_changes} changes in {budget.window_ms / 1000:g} s are spent"
-            )
+            return block(self, f"{spent} of {budget.max_changes} changes in {budget.window_ms / 1000:g} s are spent")
         return let_pass(self, f"{spent} of {budget.max_changes} changes are spent")

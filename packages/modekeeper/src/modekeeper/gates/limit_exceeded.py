@@ -28,7 +28,5 @@ class LimitExceeded:
         ]
         if too_far:
             most = case.limits.max_delta_per_step
-            return block(
-                self, f"{listed(sorted(too_far))}: more than {most:g} times the current value in one step"
-            )
+            return block(self, f"{listed(sorted(too_far))}: more than {most:g} times the current value in one step")
         return let_pass(self)

@@ -27,9 +27,7 @@ NO_APPLY = ApplyRequest()
 """Nobody asked for an apply."""
 
 
-def apply_block_reasons(
-    request: ApplyRequest, state: LoopState, settings: LoopSettings
-) -> tuple[BlockReason, ...]:
+def apply_block_reasons(request: ApplyRequest, state: LoopState, settings: LoopSettings) -> tuple[BlockReason, ...]:
     """Every reason against applying what stands at the end of a run, in the order of precedence.
 
     Empty when no apply was asked for. Never empty otherwise: this package verifies nothing, and what is not

@@ -135,9 +135,7 @@ def _standing(before: Sequence[Decision], now: tuple[Decision, ...], *, settled:
     """
     if settled:
         return now
-    stays = {
-        decision.proposal.chord_id: decision for decision in before if decision.status is DecisionStatus.PLANNED
-    }
+    stays = {decision.proposal.chord_id: decision for decision in before if decision.status is DecisionStatus.PLANNED}
     return tuple(
         stays.get(decision.proposal.chord_id, decision) if decision.status is DecisionStatus.BLOCKED else decision
         for decision in now

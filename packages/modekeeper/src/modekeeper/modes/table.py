@@ -49,9 +49,7 @@ class Edge(msgspec.Struct, frozen=True, kw_only=True):
 
 def _worse(from_mode: Mode, to_mode: Mode, guard: Guard, meaning: str) -> Edge:
     """Trouble is acted upon at once: the detector has already waited until it was sure."""
-    return Edge(
-        from_mode=from_mode, to_mode=to_mode, guard=guard, hold_samples=0, dwell_samples=0, meaning=meaning
-    )
+    return Edge(from_mode=from_mode, to_mode=to_mode, guard=guard, hold_samples=0, dwell_samples=0, meaning=meaning)
 
 
 def _better(from_mode: Mode, to_mode: Mode, guard: Guard, wait_samples: int, meaning: str) -> Edge:
@@ -73,9 +71,7 @@ EDGES: tuple[Edge, ...] = (
     _worse(Mode.DRIFT, Mode.STRAGGLER, Guard.STRAGGLER_STANDS, "one worker explains the slow-down"),
     _worse(Mode.BURST, Mode.STRAGGLER, Guard.STRAGGLER_STANDS, "one worker explains the pauses"),
     _worse(Mode.BURST, Mode.DRIFT, Guard.DRIFT_STANDS, "the pauses became a lasting slow-down"),
-    _better(
-        Mode.STRAGGLER, Mode.DRIFT, Guard.STRAGGLER_GONE_DRIFT_STANDS, 20, "the worker recovered, the job not"
-    ),
+    _better(Mode.STRAGGLER, Mode.DRIFT, Guard.STRAGGLER_GONE_DRIFT_STANDS, 20, "the worker recovered, the job not"),
     _better(Mode.STRAGGLER, Mode.RECOVER, Guard.CALM, 20, "the worker keeps up again"),
     _better(Mode.DRIFT, Mode.RECOVER, Guard.CALM, 20, "the job is back at its healthy pace"),
     _better(Mode.BURST, Mode.RECOVER, Guard.CALM, 100, "no more pauses"),

@@ -118,9 +118,7 @@ def render(plan: Plan) -> str:
     parts = [_HEADER.format(digest=digest, items=len(numbered))]
     if hot:
         parts.append(_LIVE_PODS)
-        parts.extend(
-            f'pods_{number}="$(live_pods {_word(item.namespace)} {_name(item)})"\n' for number, item in hot
-        )
+        parts.extend(f'pods_{number}="$(live_pods {_word(item.namespace)} {_name(item)})"\n' for number, item in hot)
     parts.extend(_item(number, item) for number, item in numbered)
     return "".join(parts)
 
@@ -173,7 +171,5 @@ def _word(text: str) -> str:
 
 def _sendable(text: str) -> str:
     if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
-        raise BadInputError(
-            "the plan holds a text no program can be given (NUL or half a surrogate pair): refused"
-        )
+        raise BadInputError("the plan holds a text no program can be given (NUL or half a surrogate pair): refused")
     return text

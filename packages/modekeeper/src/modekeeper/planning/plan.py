@@ -51,8 +51,7 @@ def build_plan(changes: Sequence[ApprovedChange]) -> Plan:
             before = values.setdefault((target, name), text)
             if before != text:
                 raise BadInputError(
-                    f"two changes want {name} of {target.kind}/{target.name} to be {before} and {text}:"
-                    " approve one"
+                    f"two changes want {name} of {target.kind}/{target.name} to be {before} and {text}: approve one"
                 )
             knobs[target, actuation][name] = text
             chords[target, actuation].add(change.proposal.chord_id)

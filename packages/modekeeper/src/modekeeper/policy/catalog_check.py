@@ -166,9 +166,7 @@ class _Checker:
         window_ms = self._whole(inner, path, "window_ms", SHORTEST_WINDOW_MS, LONGEST_MS)
         return None if most is None or window_ms is None else Budget(max_changes=most, window_ms=window_ms)
 
-    def _coherent(
-        self, path: str, tier: RiskTier | None, invariants: tuple[str, ...], knobs: tuple[str, ...]
-    ) -> None:
+    def _coherent(self, path: str, tier: RiskTier | None, invariants: tuple[str, ...], knobs: tuple[str, ...]) -> None:
         """What no single field can show: a tier too low for its knobs, halves of a pair, a missing promise."""
         advanced = [n for n in knobs if (k := find_knob(n)) is not None and k.tier is RiskTier.ADVANCED]
         if tier is RiskTier.SAFE and advanced:

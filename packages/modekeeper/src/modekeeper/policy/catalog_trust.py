@@ -97,9 +97,7 @@ def _without(these: Collection[str], others: Collection[str]) -> list[str]:
 def _tighter(base: Budget | None, wish: Budget | None) -> Budget | None:
     if base is None or wish is None:
         return base or wish
-    return Budget(
-        max_changes=min(base.max_changes, wish.max_changes), window_ms=max(base.window_ms, wish.window_ms)
-    )
+    return Budget(max_changes=min(base.max_changes, wish.max_changes), window_ms=max(base.window_ms, wish.window_ms))
 
 
 def _widens(path: str, text: str) -> Problem:

@@ -121,9 +121,7 @@ def shrink_microbatch(situation: Situation, allowed: Collection[str], limits: Li
         if exceeds(limits, size.value, smaller) or exceeds(limits, count.value, larger):
             break
         if product % smaller == 0 and is_on_grid(steps, larger):
-            text = (
-                f"{reason}: microbatch {int(size.value)} to {smaller}, accumulation {int(count.value)} to {larger}"
-            )
+            text = f"{reason}: microbatch {int(size.value)} to {smaller}, accumulation {int(count.value)} to {larger}"
             pair = ((micro, size, smaller), (steps, count, larger))
             return Move(
                 actions=tuple(

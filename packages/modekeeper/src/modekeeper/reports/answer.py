@@ -9,7 +9,8 @@ from modekeeper.artifacts.contracts.reports import Opportunity
 from modekeeper.model.mode import Mode
 from modekeeper.model.signal import Direction, Signal, SignalKind
 from modekeeper.model.trace import Decision, DecisionStatus
-from modekeeper.reports.wording import count, duration, level, moment, percent, signed_percent
+from modekeeper.model.wording import count, level, metric_name, percent, signed_percent
+from modekeeper.reports.wording import duration, moment
 
 __all__ = ["RunFacts", "answer", "telemetry_gaps"]
 
@@ -72,9 +73,7 @@ def _verdict(facts: RunFacts) -> str:
         return "NO VERDICT: not one usable sample was read"
     if samples < facts.warm_up_samples:
         needed = facts.warm_up_samples
-        return (
-            f"NO VERDICT yet: {count(samples, 'sample')} read, {needed} needed to know what is usual for this job"
-        )
+        return f"NO VERDICT yet: {count(samples, 'sample')} read, {needed} needed to know what is usual for this job"
     span = facts.mode_spans[-1] if facts.mode_spans else None
     if span is None or span.mode is Mode.NORMAL:
         return _normal(facts)
@@ -118,9 +117,7 @@ def _onset(facts: RunFacts, span: ModeSpan) -> str:
     if span.mode is Mode.BURST or not signals:
         return moment(span.from_step, span.from_ts_ms)
     if span.mode is Mode.DRIFT:
-        began = min(
-            (f.signal for f in _drift_history(facts, span)), key=lambda s: s.since_index, default=signals[0]
-        )
+        began = min((f.signal for f in _drift_history(facts, span)), key=lambda s: s.since_index, default=signals[0])
         return moment(began.since_step, began.since_ts_ms)
     first = min(signals, key=lambda signal: signal.since_index)
     return moment(first.since_step, first.since_ts_ms)
@@ -156,15 +153,11 @@ def _headline(facts: RunFacts, mode: Mode) -> str:
     if healthy is None or worst.level is None:
         return worst.explanation
     change = f" ({signed_percent(worst.level / healthy - 1)})" if healthy > 0 else ""
-    return f"{_metric(worst.metric)} {level(worst.metric, healthy)} → {level(worst.metric, worst.level)}{change}"
+    return f"{metric_name(worst.metric)} {level(worst.metric, healthy)} → {level(worst.metric, worst.level)}{change}"
 
 
 def _severity(signal: Signal) -> tuple[bool, float]:
     return signal.metric == "step_time_ms", abs(signal.effect or 0.0)
-
-
-def _metric(name: str) -> str:
-    return {"step_time_ms": "step time", "worker_latencies_ms": "worker step time"}.get(name, name)
 
 
 def _why(facts: RunFacts) -> list[str]:
@@ -197,9 +190,7 @@ def _ended_troubles(facts: RunFacts) -> list[str]:
     kinds = (SignalKind.DRIFT, SignalKind.STRAGGLER, SignalKind.DATA_STARVATION)
     ended = [f for f in facts.findings.ended if f.signal.kind in kinds and f.signal.direction is Direction.WORSE]
     lines = [
-        f"{f.signal.explanation}; over at {moment(f.ended_step, f.ended_ts_ms)}"
-        for f in ended
-        if f.signal.explanation
+        f"{f.signal.explanation}; over at {moment(f.ended_step, f.ended_ts_ms)}" for f in ended if f.signal.explanation
     ]
     crowds = [span for span in facts.mode_spans if span.mode is Mode.BURST]
     lines += [f"a crowd of pauses from {moment(span.from_step, span.from_ts_ms)}" for span in crowds]
@@ -210,9 +201,7 @@ def _cost(opportunity: Opportunity, findings: Findings) -> str:
     hours = opportunity.opportunity_hours_est
     if hours == 0:
         standing = findings.standing or findings.ended
-        return (
-            "nothing lost against the job's own healthy pace" if not standing else "no loss that could be counted"
-        )
+        return "nothing lost against the job's own healthy pace" if not standing else "no loss that could be counted"
     low, high = opportunity.opportunity_hours_low, opportunity.opportunity_hours_high
     interval = "" if low is None or high is None else f", 90 % interval {_hours(low)} to {_hours(high)}"
     money = "" if opportunity.opportunity_usd_est is None else f" ({opportunity.opportunity_usd_est:,.2f} USD)"
@@ -252,8 +241,6 @@ def _unknown(telemetry: Telemetry, undecided: Sequence[Signal]) -> list[str]:
     if telemetry.sample_count == 0:
         return []
     gaps = telemetry_gaps(telemetry)
-    missing = [
-        f'no {name} in the telemetry: {_HINTS[name]}. Emit "{name}", see docs/TELEMETRY.md' for name in gaps
-    ]
+    missing = [f'no {name} in the telemetry: {_HINTS[name]}. Emit "{name}", see docs/TELEMETRY.md' for name in gaps]
     open_questions = [s.explanation for s in undecided if s.explanation and s.metric not in gaps]
     return [*missing, *open_questions[:_MOST_REASONS]]

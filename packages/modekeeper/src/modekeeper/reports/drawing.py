@@ -198,9 +198,7 @@ class _Drawing:
         series, edge = self._scene.series, axes.get_xaxis_transform()
         for above, sign, height in ((True, "^", 0.985), (False, "v", 0.015)):
             x = [spike.x for spike in series.spikes if spike.above is above]
-            axes.plot(
-                x, [height] * len(x), sign, transform=edge, color=LIGHT["curve"], markersize=4, clip_on=False
-            )
+            axes.plot(x, [height] * len(x), sign, transform=edge, color=LIGHT["curve"], markersize=4, clip_on=False)
 
     def _draw_findings(self, axes: Axes) -> None:
         view, top = self._scene, self._strips["curve"].top

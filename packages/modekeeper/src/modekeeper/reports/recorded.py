@@ -164,8 +164,7 @@ def _document(path: Path, kind: type[_Document]) -> tuple[_Document, RecordedFil
         report = msgspec.json.decode(data, type=kind)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise BadInputError(
-            f"{str(path)!r} is not a report of this version: {_reason(error)}. "
-            "Run the command that wrote it again."
+            f"{str(path)!r} is not a report of this version: {_reason(error)}. Run the command that wrote it again."
         ) from error
     return report, RecordedFile(path, hashlib.sha256(data).hexdigest())
 
@@ -228,9 +227,7 @@ class _Turns:
 def _state(event: TraceEvent) -> object:
     return (
         event.mode,
-        tuple(
-            (d.proposal.chord_id, d.status, d.block_reasons, _changes(d.proposal.actions)) for d in event.decisions
-        ),
+        tuple((d.proposal.chord_id, d.status, d.block_reasons, _changes(d.proposal.actions)) for d in event.decisions),
     )
 
 

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from modekeeper.artifacts.contracts.parts import SeriesPoint
+from modekeeper.model.wording import count, level
 from modekeeper.reports.ruler import Ruler
-from modekeeper.reports.wording import count, level
 
 __all__ = ["SeriesView", "Spike", "series_view"]
 

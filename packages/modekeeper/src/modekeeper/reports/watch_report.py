@@ -16,10 +16,10 @@ from modekeeper.loop.settings import LoopSettings
 from modekeeper.loop.tick import LoopState
 from modekeeper.model.ingest import IngestCounters
 from modekeeper.model.signal import Environment
+from modekeeper.model.wording import count
 from modekeeper.reports.decision_facts import RawRecording, answer_of, environment_part, raw_fields
 from modekeeper.reports.markdown import watch_summary
 from modekeeper.reports.publishing import path_in, times
-from modekeeper.reports.wording import count
 from modekeeper.value.opportunity import CostModel
 
 __all__ = ["WatchRollUp", "failed_report", "publish_watch_report", "watch_report"]

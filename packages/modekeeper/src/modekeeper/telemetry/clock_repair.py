@@ -174,9 +174,7 @@ class ClockRepair:
         # There is room for it still. But its step went on, so the clock has gone back, not the record; without
         # steps, one that is later than what is waited for is questioned.
         step_known = arrival.sample.step is not None and self._last_step() is not None
-        tolerated_ms = (
-            min(self._lateness_ms, _LATE_CADENCES * self._usual_ms()) if step_known else self._lateness_ms
-        )
+        tolerated_ms = min(self._lateness_ms, _LATE_CADENCES * self._usual_ms()) if step_known else self._lateness_ms
         return ts_ms < head - tolerated_ms
 
     def _is_far_behind(self, ts_ms: int) -> bool:

@@ -74,9 +74,7 @@ class CompressedReader:
         whole = len(data) - len(data) % _PIECE_BYTES
         self._waiting = data[whole:]
         yield from _joined(
-            text
-            for start in range(0, whole, _PIECE_BYTES)
-            for text in self._piece(data[start : start + _PIECE_BYTES])
+            text for start in range(0, whole, _PIECE_BYTES) for text in self._piece(data[start : start + _PIECE_BYTES])
         )
 
     def drain(self) -> Iterator[bytes]:

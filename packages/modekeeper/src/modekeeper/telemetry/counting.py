@@ -18,8 +18,7 @@ def escape(data: bytes, max_chars: int = EXCERPT_BYTES) -> str:
     text = data[:max_chars].decode("latin-1")
     if not text.isascii() or not text.isprintable() or "\\" in text:
         text = "".join(
-            char if char.isascii() and char.isprintable() and char != "\\" else f"\\x{ord(char):02x}"
-            for char in text
+            char if char.isascii() and char.isprintable() and char != "\\" else f"\\x{ord(char):02x}" for char in text
         )
     return text[:max_chars]
 

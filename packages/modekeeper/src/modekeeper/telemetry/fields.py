@@ -71,9 +71,7 @@ FIELDS: tuple[Field, ...] = (
             Alias("@timestamp"),
         ),
     ),
-    Field(
-        "step", FieldKind.COUNTER, "", "Training step, from 0.", _names("step", "global_step", "iteration", "iter")
-    ),
+    Field("step", FieldKind.COUNTER, "", "Training step, from 0.", _names("step", "global_step", "iteration", "iter")),
     Field(
         "step_time_ms",
         FieldKind.NUMBER,
@@ -187,7 +185,5 @@ FIELDS: tuple[Field, ...] = (
 KNOB_PREFIXES: tuple[str, ...] = ("modekeeper/knob.", "knob.")
 
 LOOKUP: dict[str, Target] = {
-    alias.name: Target(field, priority, alias.scale)
-    for field in FIELDS
-    for priority, alias in enumerate(field.aliases)
+    alias.name: Target(field, priority, alias.scale) for field in FIELDS for priority, alias in enumerate(field.aliases)
 }

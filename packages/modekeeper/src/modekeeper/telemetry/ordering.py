@@ -90,9 +90,7 @@ class Orderer:
         self._plain.clear()
         self._top_step = -1
         for step, encoded in state.seen:
-            self._remember(
-                None if step < 0 else step, tuple(_hashable(msgspec.msgpack.decode(key)) for key in encoded)
-            )
+            self._remember(None if step < 0 else step, tuple(_hashable(msgspec.msgpack.decode(key)) for key in encoded))
 
     def _catch_up(self) -> None:
         """Look at the records that were taken without being looked up."""

@@ -64,9 +64,7 @@ def estimate_opportunity(findings: Sequence[Finding], telemetry: Telemetry, cost
                 name="gpu_hour_usd",
                 value=price,
                 source="given" if price is not None else "assumed",
-                note="price of one GPU-hour"
-                if price is not None
-                else "not given: no dollars; give --gpu-hour-usd",
+                note="price of one GPU-hour" if price is not None else "not given: no dollars; give --gpu-hour-usd",
             ),
             OpportunityAssumption(
                 name="throughput",
@@ -82,9 +80,7 @@ def estimate_opportunity(findings: Sequence[Finding], telemetry: Telemetry, cost
 
 def _gpus(telemetry: Telemetry, cost: CostModel) -> tuple[float, OpportunityAssumption]:
     if cost.gpus is not None:
-        return cost.gpus, OpportunityAssumption(
-            name="gpus", value=cost.gpus, source="given", note="GPUs of the job"
-        )
+        return cost.gpus, OpportunityAssumption(name="gpus", value=cost.gpus, source="given", note="GPUs of the job")
     if telemetry.workers_max > 1:
         workers = float(telemetry.workers_max)
         note = "one GPU for each worker seen; give --gpus if that is wrong"

@@ -55,9 +55,7 @@ def _nothing(situation: Situation, spec: ChordSpec, drifts: list[Signal], causes
 def _input(situation: Situation, spec: ChordSpec, limits: Limits, evidence: Signal) -> Proposal:
     reason = "steps wait for input"
     move = cheapest_raise(situation, (PREFETCH, WORKERS), spec.knobs_touched, limits, reason)
-    text = reason + (
-        ": the cheapest loader knob goes up one step" if move.actions else ": no loader knob can move"
-    )
+    text = reason + (": the cheapest loader knob goes up one step" if move.actions else ": no loader knob can move")
     return play(situation, spec, move, promise_from(evidence), text)
 
 

@@ -20,9 +20,7 @@ def propose(situation: Situation, spec: ChordSpec, limits: Limits) -> Proposal:
         return wait
     slow = blamed(situation)
     if not slow:
-        return hold(
-            situation, spec, "workers differ by stage, not by machine: no timeout is near", "stage_imbalance"
-        )
+        return hold(situation, spec, "workers differ by stage, not by machine: no timeout is near", "stage_imbalance")
     where = place(slow)
     move = cheapest_raise(situation, (TIMEOUT,), spec.knobs_touched, limits, "slow workers need patience")
     does = "a higher timeout keeps the job alive, and hides a hung worker for longer"
