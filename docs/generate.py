@@ -30,11 +30,11 @@ def commands() -> str:
 
 def knobs() -> str:
     lines = [
-        "| knob | unit | from | to | step | takes effect | all ranks together | costs |",
-        "|---|---|---|---|---|---|---|---|",
+        "| knob | tier | unit | from | to | step | takes effect | all ranks together | costs |",
+        "|---|---|---|--:|--:|--:|---|---|---|",
     ]
     lines += [
-        f"| `{k.name}` | {k.unit} | {k.lower:g} | {k.upper:g} | {k.step:g} | {k.actuation} | "
+        f"| `{k.name}` | {k.tier} | {k.unit} | {k.lower:,.10g} | {k.upper:,.10g} | {k.step:,.10g} | {k.actuation} | "
         f"{'yes' if k.ranks_must_agree else 'no'} | {k.cost} |"
         for k in KNOBS
     ]

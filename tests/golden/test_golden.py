@@ -2,27 +2,12 @@
 
 import json
 import shutil
-from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
-import jsonschema
 import pytest
 from tests.golden.cases import CASES, EXPECTED, golden, run_case, same, tree
+from tests.published import SCHEMAS, check_all
 
-SCHEMAS = {
-    "observe_latest.json": "observe.v0",
-    "eval_latest.json": "eval.v0",
-    "closed_loop_latest.json": "closed_loop.v0",
-    "decision_trace_latest.jsonl": "decision_trace_event.v0",
-    "explain.jsonl": "explain_event",
-    "k8s_plan.json": "k8s_plan.v0",
-    "policy_bundle_latest.json": "policy_bundle.v1",
-    "rollback_plan_latest.json": "rollback_plan.v0",
-    "watch_latest.json": "watch.v0",
-    "watch_state.json": "watch_state.v0",
-    "chords_validate_latest.json": "chords_validate.v0",
-}
 NO_SCHEMA = {"summary.md", "eval_summary.md", "watch_summary.md", "k8s_plan.kubectl.sh"}
 EXIT_CODES = {"closed-loop-apply": 2, "chords-validate": 2}
 
@@ -32,13 +17,6 @@ def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     name: str = request.param
     code, out = run_case(name, tmp_path_factory.mktemp(name))
     return name, code, out
-
-
-def validator(name: str) -> Any:
-    text = files("modekeeper.artifacts").joinpath("schemas", f"{SCHEMAS[name]}.schema.json").read_text()
-    schema = json.loads(text)
-    jsonschema.Draft202012Validator.check_schema(schema)
-    return jsonschema.Draft202012Validator(schema)
 
 
 def test_the_exit_code_is_the_specified_one(case: tuple[str, int, Path]) -> None:
@@ -57,17 +35,13 @@ def test_the_artifacts_are_the_golden_ones(case: tuple[str, int, Path]) -> None:
 
 def test_every_artifact_is_valid_by_its_published_schema(case: tuple[str, int, Path]) -> None:
     _, _, out = case
-    seen = 0
-    for path in sorted(out.rglob("*")):
-        if not path.is_file() or path.name.startswith(".") or "_20260131T" in path.name or path.name in NO_SCHEMA:
-            continue
-        text = path.read_text()
-        documents = [json.loads(line) for line in text.splitlines()] if path.suffix == ".jsonl" else [json.loads(text)]
-        check = validator(path.name)
-        for document in documents:
-            check.validate(document)
-            seen += 1
-    assert seen
+    assert check_all(out)
+    unknown = [path.name for path in out.rglob("*") if path.is_file() and not _is_known(path.name)]
+    assert unknown == []
+
+
+def _is_known(name: str) -> bool:
+    return name in SCHEMAS or name in NO_SCHEMA or "_20260131T" in name or name.startswith(".")
 
 
 def test_every_report_has_its_twin_with_a_time_in_its_name(case: tuple[str, int, Path]) -> None:

@@ -239,14 +239,14 @@ def test_bursts_beyond_reach_are_for_a_person() -> None:
 def test_an_input_bound_straggler_gets_prefetch_and_workers(evidence: tuple[object, ...]) -> None:
     proposal = first(situation(Mode.STRAGGLER, *evidence))  # type: ignore[arg-type]
     assert moves(proposal) == {"dataloader_prefetch_factor": (2.0, 3.0), "concurrency": (4.0, 6.0)}
-    assert "worker 6 on node-3 (H100)" in proposal.reason
+    assert "worker 6 (telemetry names node-3, H100)" in proposal.reason
     assert proposal.promise is not None
 
 
 def test_a_straggler_without_a_cause_is_a_finding_for_a_person() -> None:
     proposal = first(situation(Mode.STRAGGLER, straggler()))
     assert proposal.actions == ()
-    assert "worker 6 on node-3 (H100)" in proposal.reason
+    assert "worker 6 (telemetry names node-3, H100)" in proposal.reason
     assert {"cause_unknown", "emit:data_wait_ms", "for_a_person:slow_worker"} <= set(proposal.notes)
 
 
@@ -268,7 +268,7 @@ def test_a_long_stage_is_never_blamed_on_a_machine(cause: str) -> None:
 
 def test_a_machine_that_is_not_named_is_said_to_be_unnamed() -> None:
     proposal = first(situation(Mode.STRAGGLER, straggler("input_bound", nodes=(), gpu_models=(), workers=(1, 2))))
-    assert "workers 1, 2, machine not named in the telemetry" in proposal.reason
+    assert "workers 1, 2 (telemetry names no machine)" in proposal.reason
 
 
 def test_hostile_names_of_machines_stay_on_one_plain_line() -> None:

@@ -95,7 +95,7 @@ SIZES = st.lists(st.integers(0, 120_000), min_size=1, max_size=12)
 
 
 @pytest.mark.parametrize("story", STORIES)
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(sizes=SIZES)
 @example(sizes=[0])
 @example(sizes=[0, 0, 50_000, 50_000, 50_001, 50_002])

@@ -5,16 +5,16 @@
 # MK names the command when it is not on the PATH, for example MK=../../../.venv/bin/mk.
 set -euo pipefail
 
-cd "$(dirname "$0")"
+here="$(cd "$(dirname "$0")" && pwd)"
 mk="${MK:-mk}"
 case "$mk" in */*) mk="$(cd "$(dirname "$mk")" && pwd)/$(basename "$mk")" ;; esac
-target="${1:-.}"
+target="${1:-$here}"
 mkdir -p "$target"
 target="$(cd "$target" && pwd)"
 
 scratch="$(mktemp -d)"
 trap 'rm -rf "$scratch"' EXIT
-cp observe_mixed_env.jsonl "$scratch"
+cp "$here/observe_mixed_env.jsonl" "$scratch"
 cd "$scratch"
 
 # The clock stands still, so that two runs write the same bytes.

@@ -56,7 +56,7 @@ COMMANDS: tuple[Command, ...] = (
     Command(
         ("chords", "show"), "Decide", "one chord: when, what it touches, what must stay true", f"{_AT}.chords:show"
     ),
-    Command(("chords", "validate"), "Decide", "check a chord catalog of your own", f"{_AT}.chords:validate"),
+    Command(("chords", "validate"), "Decide", "check a chord catalog of your own", f"{_AT}.chords_validate:validate"),
     Command(("doctor",), "Check", "is everything here that ModeKeeper needs", f"{_AT}.doctor:doctor"),
     Command(
         ("demo", "modes"),

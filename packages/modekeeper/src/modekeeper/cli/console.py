@@ -3,10 +3,11 @@
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from modekeeper.artifacts.canonical import document
-from modekeeper.artifacts.contracts.parts import Answer
+if TYPE_CHECKING:
+    # A noun of signals and findings, that the commands which print no answer start faster without.
+    from modekeeper.artifacts.contracts.parts import Answer
 
 __all__ = ["Progress", "print_answer", "print_json", "say", "table", "warn"]
 
@@ -26,10 +27,12 @@ def warn(line: str) -> None:
 
 def print_json(report: Any) -> None:
     """The whole report on standard output."""
+    from modekeeper.artifacts.canonical import document  # noqa: PLC0415 - most calls print no JSON
+
     sys.stdout.write(document(report).decode())
 
 
-def print_answer(answer: Answer) -> None:
+def print_answer(answer: "Answer") -> None:
     """Verdict, why, cost and next: boxed on a terminal, plain lines in a pipe."""
     rows = [("VERDICT", answer.verdict), *(("WHY" if i == 0 else "", line) for i, line in enumerate(answer.why))]
     rows.append(("COST", answer.cost))

@@ -2,6 +2,7 @@
 # ruff: noqa: ARG002 - the signatures are click's
 
 import difflib
+import gc
 from importlib import import_module
 from typing import Any, NoReturn
 
@@ -40,6 +41,7 @@ class _Branch(click.Group):
             return _Branch(words, name=cmd_name, help=GROUPS[cmd_name], no_args_is_help=False)
         module, _, attribute = found[0].code.partition(":")
         command = getattr(import_module(module), attribute)
+        gc.enable()
         assert isinstance(command, click.Command)  # noqa: S101 - the table is ours, a test walks it
         return command
 

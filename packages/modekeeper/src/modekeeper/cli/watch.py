@@ -95,7 +95,7 @@ watch = _command(
 closed_loop_watch = _command(
     "report/closed-loop-watch",
     "mk closed-loop watch --observe-path run.jsonl --interval 30s --dry-run",
-    "mk closed-loop watch --scenario drift --interval 5m --max-iterations 3",
+    "mk closed-loop watch --scenario drift --interval 1s --max-iterations 2",
 )
 
 

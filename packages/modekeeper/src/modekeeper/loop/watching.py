@@ -20,6 +20,9 @@ class IterationFacts:
     ingest: IngestCounters
     """Of this iteration alone."""
     no_data: bool
+    """Not one record, those that waited to be put in order included."""
+    nothing_came: bool
+    """Not one record that did not wait before."""
 
 
 def iterate(
@@ -46,6 +49,7 @@ def iterate(
     feed = Feed(engine, recorders, sink)
     for block in source.blocks(stop):
         feed.take(block)
+    nothing_came = feed.samples == 0 and source.counters().read_total == before.read_total
     ending = last and not stop.is_set()
     for block in source.flush() if ending else ():
         feed.take(block)
@@ -55,7 +59,7 @@ def iterate(
         feed.record(engine.no_data())
     if ending:
         feed.record(engine.finish())
-    return IterationFacts(samples=feed.samples, ingest=ingest, no_data=no_data)
+    return IterationFacts(samples=feed.samples, ingest=ingest, no_data=no_data, nothing_came=nothing_came)
 
 
 def counters_between(before: IngestCounters, after: IngestCounters) -> IngestCounters:

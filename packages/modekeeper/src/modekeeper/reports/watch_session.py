@@ -212,7 +212,8 @@ class WatchSession:
             finished,
         )
         self._no_data += facts.no_data
-        self._quiet = self._quiet + 1 if facts.no_data else 0
+        # At the end of a session records that have waited for long are given: that breaks no silence.
+        self._quiet = self._quiet + 1 if facts.no_data or (self._quiet and facts.nothing_came) else 0
         self._kept.append(name)
         self._explain.add("iteration_finished", iteration=self._iteration, samples=facts.samples, folder=name)
         return facts

@@ -44,7 +44,7 @@ def save_state(store: FolderStore, state: WatchState) -> None:
     """Write the checkpoint, whole or not at all."""
     data = json_line(msgspec.structs.replace(state, sha256=_BLANK))
     digest = hashlib.sha256(data).hexdigest()
-    store.write_bytes(STATE_NAME, data.replace(_field(_BLANK), _field(digest), 1))
+    store.write_bytes(STATE_NAME, _with_digest(data, _BLANK, digest))
 
 
 def load_state(store: FolderStore, session: str) -> WatchState | None:
@@ -62,7 +62,7 @@ def load_state(store: FolderStore, session: str) -> WatchState | None:
         state = msgspec.json.decode(data, type=WatchState)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise damaged(store) from error
-    if hashlib.sha256(data.replace(_field(state.sha256), _field(_BLANK), 1)).hexdigest() != state.sha256:
+    if hashlib.sha256(_with_digest(data, state.sha256, _BLANK)).hexdigest() != state.sha256:
         raise damaged(store)
     if state.session != session:
         raise BadInputError(
@@ -79,8 +79,10 @@ def damaged(store: FolderStore) -> BadInputError:
     )
 
 
-def _field(digest: str) -> bytes:
-    return f'"sha256":"{digest}"'.encode()
+def _with_digest(data: bytes, before: str, after: str) -> bytes:
+    """The bytes with another digest. Keys are sorted: in the last place that looks like it, it is the field itself."""
+    start, _, end = data.rpartition(f'"sha256":"{before}"'.encode())
+    return start + f'"sha256":"{after}"'.encode() + end
 
 
 def _where(store: FolderStore) -> str:

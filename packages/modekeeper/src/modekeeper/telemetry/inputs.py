@@ -160,9 +160,12 @@ class InputFile(RawInput):
     def _open(self) -> None:
         try:
             self._fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+            self._closer = weakref.finalize(self, os.close, self._fd)
+            # A folder can be opened too; that it cannot be read is said here, not where its head is looked at.
+            os.pread(self._fd, 0, 0)
         except (OSError, ValueError) as error:
+            self.close()
             raise cannot_read(self.path, fault(error)) from error
-        self._closer = weakref.finalize(self, os.close, self._fd)
         status = os.fstat(self._fd)
         self.device, self.inode = status.st_dev, status.st_ino
         if status.st_size < self.offset or os.pread(self._fd, len(self.head), 0) != self.head:

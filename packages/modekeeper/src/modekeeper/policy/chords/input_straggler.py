@@ -47,13 +47,16 @@ def blamed(situation: Situation) -> tuple[Signal, ...]:
 
 
 def place(signals: tuple[Signal, ...]) -> str:
-    """``worker 6 on node-3 (H100)``: whom a person should look at, each as far as the telemetry names it."""
+    """``worker 6 (telemetry names node-3, H100)``: where a person should look, as far as anything is named.
+
+    A record of several workers names the machine that wrote it, which need not be the slow worker's own.
+    """
     ranks = sorted({rank for signal in signals for rank in signal.workers})
     nodes = sorted({node for signal in signals for node in signal.nodes})
     models = sorted({model for signal in signals for model in signal.gpu_models})
     who = f"worker{'s' if len(ranks) > 1 else ''} {listed([str(rank) for rank in ranks])}" if ranks else "a worker"
-    where = f" on {listed(nodes)}" if nodes else ", machine not named in the telemetry"
-    return f"{who}{where}" + (f" ({listed(models)})" if models else "")
+    named = [listed(words) for words in (nodes, models) if words]
+    return f"{who} (telemetry names {', '.join(named)})" if named else f"{who} (telemetry names no machine)"
 
 
 def _waits_for_input(situation: Situation, slow: tuple[Signal, ...]) -> bool:
