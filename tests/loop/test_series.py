@@ -6,10 +6,10 @@ import math
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.loop.stories import block, cut
 
 from modekeeper.loop.series import SeriesRecorder
 from modekeeper.model.sample import Sample
-from tests.loop.stories import block, cut
 
 values = st.one_of(st.none(), st.floats(0.001, 1e6), st.sampled_from([0.0, 1e300, 1e-300]))
 samples = st.lists(st.tuples(values, values), min_size=1, max_size=300).map(

@@ -60,6 +60,7 @@ class Going:
         return self.stopped
 
     def wait(self, timeout: float | None = None) -> bool:
+        del timeout
         return self.stopped
 
 

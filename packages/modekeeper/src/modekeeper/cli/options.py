@@ -226,7 +226,7 @@ def decision_options(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--max-delta-per-step",
             "d_max_delta",
-            type=_Finite(min=0, max=1),
+            type=_Finite(min=0),
             help="Largest relative change of a knob at once: 0.5 is plus or minus a half.",
         ),
         click.option(

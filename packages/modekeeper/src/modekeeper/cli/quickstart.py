@@ -9,9 +9,10 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import click
+import msgspec
 
 from modekeeper.artifacts.contracts.parts import Answer
-from modekeeper.artifacts.contracts.reports import ClosedLoopReport, QuickstartReport, QuickstartStage
+from modekeeper.artifacts.contracts.reports import ClosedLoopReport, EvalReport, QuickstartReport, QuickstartStage
 from modekeeper.artifacts.explain import ExplainLog
 from modekeeper.artifacts.store import FolderStore
 from modekeeper.cli.clocks import clock_from
@@ -31,6 +32,7 @@ from modekeeper.cli.options import (
 )
 from modekeeper.cli.plot import draw_into
 from modekeeper.model.errors import ModeKeeperError
+from modekeeper.model.wording import count
 from modekeeper.ports.clock import Clock
 from modekeeper.reports.publishing import publish_json, times
 
@@ -39,23 +41,6 @@ __all__ = ["quickstart"]
 _BUNDLED = "gpt_training_8xh100.jsonl.gz"
 _BUNDLED_GPUS = 8.0
 _BUNDLED_NAME = "GPT training on 8 H100 (bundled real trace)"
-
-
-@dataclass
-class _Tour:
-    """What the stages found so far."""
-
-    stages: list[QuickstartStage] = field(default_factory=list)
-
-    def stage(self, name: str, act: Callable[[], tuple[str, tuple[str, ...]]]) -> None:
-        """Run one stage; a failure is recorded, and the tour goes on."""
-        warn(f"{name} …")
-        try:
-            detail, artifacts = act()
-            self.stages.append(QuickstartStage(name=name, status="done", detail=detail, artifacts=artifacts))
-        except ModeKeeperError as error:
-            warn(f"ERROR: {name}: {error}")
-            self.stages.append(QuickstartStage(name=name, status="failed", detail=str(error)))
 
 
 @click.command(
@@ -78,14 +63,14 @@ def quickstart(paths: tuple[str, ...], k8s_namespace: str, k8s_deployment: str, 
             paths = (str(stack.enter_context(as_file(trace))),)
             label = f"bundled:{_BUNDLED}"
         telemetry = TelemetryChoice(source="file", paths=paths, label=label)
-        report = _tour(
-            Path(out),
-            telemetry,
-            clock,
+        report = _Tour(
+            out=Path(out),
+            telemetry=telemetry,
+            clock=clock,
             namespace=k8s_namespace,
             deployment=k8s_deployment,
             bundled=label is not None,
-        )
+        ).run()
     if as_json:
         print_json(report)
     else:
@@ -97,103 +82,127 @@ def quickstart(paths: tuple[str, ...], k8s_namespace: str, k8s_deployment: str, 
     return 0 if report.ok else 1
 
 
-def _tour(
-    out: Path, telemetry: TelemetryChoice, clock: Clock, *, namespace: str, deployment: str, bundled: bool
-) -> QuickstartReport:
-    started = clock.now()
-    store = FolderStore(out)
-    name, gpus = (_BUNDLED_NAME, _BUNDLED_GPUS) if bundled else (None, None)
-    tour, answers = _Tour(), list[Answer]()
-    plans: list[ClosedLoopReport] = []
+@dataclass
+class _Tour:
+    """The stages of one quickstart: each writes its own folder, and a failure of one does not stop the others."""
 
-    def doctor() -> tuple[str, tuple[str, ...]]:
-        checked = write_doctor_report(out / "doctor", clock)
-        failed = ", ".join(c.name for c in checked.checks if c.status == "fail")
+    out: Path
+    telemetry: TelemetryChoice
+    clock: Clock
+    namespace: str
+    deployment: str
+    bundled: bool
+    stages: list[QuickstartStage] = field(default_factory=list)
+    evaluated: EvalReport | None = None
+    decided: ClosedLoopReport | None = None
+
+    def run(self) -> QuickstartReport:
+        """All stages in their order, and the report of them."""
+        started = self.clock.now()
+        store = FolderStore(self.out)
+        for name, act in (
+            ("doctor", self._doctor),
+            ("observe", self._observe),
+            ("eval", self._evaluate),
+            ("plan", self._decide),
+            ("verify", self._verify),
+            ("picture", self._draw),
+        ):
+            self.stages.append(_stage(name, act))
+        finished = self.clock.now()
+        explain = ExplainLog(self.clock)
+        for stage in self.stages:
+            explain.add("stage_finished", stage=stage.name, status=stage.status, detail=stage.detail)
+        report = QuickstartReport(
+            **times(started, finished),
+            ok=all(stage.status != "failed" for stage in self.stages),
+            stages=tuple(self.stages),
+            answer=self._answer(),
+        )
+        store.write_bytes("explain.jsonl", explain.data())
+        publish_json(store, "quickstart", report, finished)
+        return report
+
+    @property
+    def _name(self) -> str | None:
+        return _BUNDLED_NAME if self.bundled else None
+
+    @property
+    def _gpus(self) -> float | None:
+        return _BUNDLED_GPUS if self.bundled else None
+
+    def _doctor(self) -> QuickstartStage:
+        checked = write_doctor_report(self.out / "doctor", self.clock)
+        failed = ", ".join(check.name for check in checked.checks if check.status == "fail")
         detail = f"failed: {failed}" if failed else f"{len(checked.checks)} checks, none failed"
-        return detail, (f"{out}/doctor/doctor_latest.json",)
+        return _done("doctor", detail, f"{self.out}/doctor/doctor_latest.json")
 
-    def observe() -> tuple[str, tuple[str, ...]]:
-        seen = observe_into(out / "observe", telemetry=telemetry, clock=clock)
+    def _observe(self) -> QuickstartStage:
+        seen = observe_into(self.out / "observe", telemetry=self.telemetry, clock=self.clock)
         detail = f"{seen.telemetry.sample_count} samples, {seen.findings.confirmed_total} findings"
-        return detail, (f"{out}/observe/observe_latest.json",)
+        return _done("observe", detail, f"{self.out}/observe/observe_latest.json")
 
-    def judge() -> tuple[str, tuple[str, ...]]:
-        judged = evaluate_into(out / "eval", telemetry=telemetry, clock=clock, gpus=gpus, name=name)
-        answers.append(judged.answer)
-        return judged.answer.verdict, (f"{out}/eval/eval_latest.json", f"{out}/eval/eval_summary.md")
+    def _evaluate(self) -> QuickstartStage:
+        folder = self.out / "eval"
+        report = evaluate_into(folder, telemetry=self.telemetry, clock=self.clock, gpus=self._gpus, name=self._name)
+        self.evaluated = report
+        return _done("eval", report.answer.verdict, f"{folder}/eval_latest.json", f"{folder}/eval_summary.md")
 
-    def decide() -> tuple[str, tuple[str, ...]]:
-        decided = decide_into(
-            out / "plan",
-            telemetry=telemetry,
+    def _decide(self) -> QuickstartStage:
+        report = decide_into(
+            self.out / "plan",
+            telemetry=self.telemetry,
             decision=DecisionChoice(),
-            k8s_namespace=namespace,
-            k8s_deployment=deployment,
-            gpus=gpus,
+            k8s_namespace=self.namespace,
+            k8s_deployment=self.deployment,
+            gpus=self._gpus,
             gpu_hour_usd=None,
-            clock=clock,
-            name=name,
+            clock=self.clock,
+            name=self._name,
         )
-        answers.append(decided.answer)
-        plans.append(decided)
-        return f"{decided.chord}, {decided.planned_actions_count} changes planned", (
-            decided.k8s_plan_path,
-            decided.audit_trace.path,
-            f"{out}/plan/closed_loop_latest.json",
-        )
+        self.decided = report
+        detail = f"{report.chord}, {count(report.planned_actions_count, 'change')} planned"
+        latest = f"{self.out}/plan/closed_loop_latest.json"
+        return _done("plan", detail, report.k8s_plan_path, report.audit_trace.path, latest)
 
-    for stage, act in (("doctor", doctor), ("observe", observe), ("eval", judge), ("plan", decide)):
-        tour.stage(stage, act)
-    tour.stages.append(_verify_stage(plans))
-    tour.stages.append(_picture_stage(tour, out))
-    finished = clock.now()
-    explain = ExplainLog(clock)
-    for done in tour.stages:
-        explain.add("stage_finished", stage=done.name, status=done.status, detail=done.detail)
-    report = QuickstartReport(
-        **times(started, finished),
-        ok=all(stage.status != "failed" for stage in tour.stages),
-        stages=tuple(tour.stages),
-        answer=_final_answer(answers, out, pictured=tour.stages[-1].status == "done"),
-    )
-    store.write_bytes("explain.jsonl", explain.data())
-    publish_json(store, "quickstart", report, finished)
-    return report
+    def _verify(self) -> QuickstartStage:
+        """Ask the cluster at hand whether it would accept the plan; there need not be one."""
+        if self.decided is None or not self.decided.k8s_plan_items:
+            return _skipped("verify", "the plan is empty: nothing to verify")
+        version = cluster_answers(os.environ)
+        if version is None:
+            return _skipped("verify", NO_CLUSTER)
+        accepted, word = ask_cluster(Path(self.decided.k8s_plan_script_path), os.environ)
+        return _done("verify", f"cluster {version}: {word if accepted else f'not accepted: {word}'}")
 
+    def _draw(self) -> QuickstartStage:
+        if find_spec("matplotlib") is None:
+            return _skipped("picture", "needs pip install 'modekeeper[plot]'")
+        return _done("picture", "step time, changes, modes and actions", *draw_into(self.out / "plan", self.out))
 
-def _verify_stage(plans: list[ClosedLoopReport]) -> QuickstartStage:
-    """Ask the cluster at hand whether it would accept the plan; there need not be one."""
-    if not plans or not plans[0].k8s_plan_items:
-        return QuickstartStage(name="verify", status="skipped", detail="the plan is empty: nothing to verify")
-    version = cluster_answers(os.environ)
-    if version is None:
-        return QuickstartStage(name="verify", status="skipped", detail=NO_CLUSTER)
-    warn("verify …")
-    accepted, word = ask_cluster(Path(plans[0].k8s_plan_script_path), os.environ)
-    verdict = word if accepted else f"not accepted: {word}"
-    return QuickstartStage(name="verify", status="done", detail=f"cluster {version}: {verdict}")
+    def _answer(self) -> Answer:
+        report = self.decided or self.evaluated
+        if report is None:
+            verdict = "NO VERDICT: the telemetry could not be read"
+            return Answer(title="quickstart", verdict=verdict, why=(), cost="-", next=())
+        pictured = any(stage.name == "picture" and stage.status == "done" for stage in self.stages)
+        look = [f"look:   {self.out}/report.html"] if pictured else []
+        why = [f"why:    {self.decided.audit_trace.path}"] if self.decided else []
+        return msgspec.structs.replace(report.answer, next=(*report.answer.next, *look, *why))
 
 
-def _picture_stage(tour: _Tour, out: Path) -> QuickstartStage:
-    if find_spec("matplotlib") is None:
-        return QuickstartStage(name="picture", status="skipped", detail="needs pip install 'modekeeper[plot]'")
-    tour.stage("picture", lambda: ("step time, changes, modes and actions", tuple(draw_into(out / "plan", out))))
-    return tour.stages.pop()
+def _stage(name: str, act: Callable[[], QuickstartStage]) -> QuickstartStage:
+    warn(f"{name} …")
+    try:
+        return act()
+    except ModeKeeperError as error:
+        warn(f"ERROR: {name}: {error}")
+        return QuickstartStage(name=name, status="failed", detail=str(error))
 
 
-def _final_answer(answers: list[Answer], out: Path, *, pictured: bool) -> Answer:
-    if not answers:
-        return Answer(
-            title="quickstart", verdict="NO VERDICT: the telemetry could not be read", why=(), cost="-", next=()
-        )
-    last = answers[-1]
-    look = [f"look:   {out}/report.html"] if pictured else []
-    explain = f"why:    {out}/plan/decision_trace_latest.jsonl"
-    return Answer(
-        title=last.title,
-        verdict=last.verdict,
-        why=last.why,
-        cost=last.cost,
-        next=(*last.next, *look, explain),
-        unknown=last.unknown,
-    )
+def _done(name: str, detail: str, *artifacts: str) -> QuickstartStage:
+    return QuickstartStage(name=name, status="done", detail=detail, artifacts=artifacts)
+
+
+def _skipped(name: str, detail: str) -> QuickstartStage:
+    return QuickstartStage(name=name, status="skipped", detail=detail)

@@ -16,6 +16,7 @@ from modekeeper.modes.machine import Instant, ModeState, step
 from modekeeper.planning.plan import ApprovedChange, build_plan
 from modekeeper.policy.choose import propose
 from modekeeper.policy.chord_spec import RELOCK_CHORD
+from modekeeper.policy.chords.normal_hold import healthy_values
 from modekeeper.policy.situation import KnownValue, Situation
 
 __all__ = ["LoopState", "TickInput", "tick"]
@@ -68,7 +69,7 @@ def tick(state: LoopState, given: TickInput, settings: LoopSettings) -> tuple[Lo
         ticks=state.ticks + 1,
         modes=modes,
         known=state.known,
-        last_good=_good(state) if modes.mode is Mode.NORMAL else state.last_good,
+        last_good=healthy_values(situation) if modes.mode is Mode.NORMAL else state.last_good,
         planned_at_ms=_planned_at(state.planned_at_ms, decisions, given.at),
         standing=standing,
         plan=plan,
@@ -88,10 +89,6 @@ def tick(state: LoopState, given: TickInput, settings: LoopSettings) -> tuple[Lo
         plan_digest=plan.digest if plan.items else None,
     )
     return after, event
-
-
-def _good(state: LoopState) -> dict[str, float]:
-    return {name: known.value for name, known in state.known.items()}
 
 
 def _decide(proposal: Proposal, state: LoopState, at: Instant, settings: LoopSettings) -> Decision:
