@@ -40,10 +40,10 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def verify_stage(folder: Path, **environment: str) -> tuple[dict[str, str], list[list[str]]]:
+def verify_stage(folder: Path, *words: str, **environment: str) -> tuple[dict[str, str], list[list[str]]]:
     calls = folder / "calls"
     given = {"KUBECTL": str(folder / "kubectl-of-the-test"), "CALLS": str(calls), **environment}
-    done = mk("quickstart", "--path", "run.jsonl", "--out", "qs", cwd=folder, stdin=None, **given)
+    done = mk("quickstart", "--path", "run.jsonl", "--out", "qs", *words, cwd=folder, stdin=None, **given)
     assert done.returncode == 0, done.stderr
     assert "\x1b" not in done.stdout
     stages = json.loads((folder / "qs/quickstart_latest.json").read_text())["stages"]
@@ -82,8 +82,15 @@ def test_an_empty_plan_asks_nobody(folder: Path) -> None:
 
 def test_the_kill_switch_stops_even_the_question(folder: Path) -> None:
     stage, calls = verify_stage(folder, MODEKEEPER_KILL_SWITCH="1")
+    assert stage["status"] == "skipped"
     assert "MODEKEEPER_KILL_SWITCH" in stage["detail"]
-    assert [words[0] for words in calls] == ["version"]
+    assert calls == []
+
+
+def test_a_person_may_ask_that_no_cluster_be_asked(folder: Path) -> None:
+    stage, calls = verify_stage(folder, "--no-verify")
+    assert stage["status"] == "skipped"
+    assert calls == []
 
 
 def test_no_kubectl_is_no_cluster() -> None:

@@ -72,6 +72,12 @@ BAD_INPUT = {
     "a negative price": (["eval", "file", "--path", "run.jsonl", "--gpu-hour-usd", "-1"], "gpu-hour-usd"),
     "a price that is not finite": (["eval", "file", "--path", "run.jsonl", "--gpus", "nan"], "gpus"),
     "an interval that is none": (["watch", "--scenario", "drift", "--interval", "-1s"], "5m"),
+    "a duration for a watch": (
+        ["watch", "--observe-path", "run.jsonl", "--observe-duration", "5m"],
+        "--max-iterations",
+    ),
+    "a quickstart of nothing": (["quickstart", "--path", "nope.jsonl"], "no such file"),
+    "a quickstart of a pipe": (["quickstart", "--path", "-"], "standard input only once"),
     "an apply": (["closed-loop", "run", "--scenario", "drift", "--apply"], "pro_not_installed"),
 }
 

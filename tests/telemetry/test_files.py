@@ -53,7 +53,7 @@ def test_what_cannot_be_read_is_one_line_with_advice(tmp_path: Path, name: str, 
         file_source(f"{tmp_path}/{name}")
     message = str(caught.value)
     assert message.startswith("cannot read telemetry '")
-    assert message.endswith(f": {why}. Give --path a JSON-lines or CSV file, or '-' for standard input.")
+    assert message.endswith(f": {why}. Give the path of a JSON-lines or CSV file, or '-' for standard input.")
     assert message.isprintable()
 
 

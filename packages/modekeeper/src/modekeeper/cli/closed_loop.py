@@ -135,8 +135,9 @@ def decide_into(
 
 def summary_line(report: ClosedLoopReport) -> str:
     """One line a script can read."""
+    refused = f"apply_blocked_reason={report.apply_blocked_reason} " if report.apply_requested else ""
     return (
         f"mode={report.mode} chord={report.chord} proposed_actions={report.proposed_actions_count} "
-        f"planned_actions={report.planned_actions_count} blocked_reason={report.blocked_reason or 'none'} "
+        f"planned_actions={report.planned_actions_count} blocked_reason={report.blocked_reason or 'none'} {refused}"
         f"plan={report.k8s_plan_path}"
     )

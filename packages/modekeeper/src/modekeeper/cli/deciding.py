@@ -13,7 +13,7 @@ from modekeeper.model.decision import Target
 from modekeeper.model.errors import BadInputError, RefusedError
 from modekeeper.planning.names import check_target
 from modekeeper.policy.catalog import choose_catalog, load_default
-from modekeeper.policy.knobs import find_knob, similar_knob
+from modekeeper.policy.knobs import KNOBS, find_knob, similar_knob
 from modekeeper.policy.limits import limits_from
 from modekeeper.reports.decision_facts import CatalogUse
 
@@ -80,7 +80,7 @@ def _known_knobs(knobs: dict[str, float]) -> dict[str, float]:
         knob = find_knob(name)
         if knob is None:
             close = similar_knob(name)
-            hint = f" Did you mean {close!r}?" if close else ""
-            raise BadInputError(f"--knob {name!r}: no such knob.{hint}")
+            hint = f"Did you mean {close!r}?" if close else f"There is: {', '.join(k.name for k in KNOBS)}."
+            raise BadInputError(f"--knob {name!r}: no such knob. {hint}")
         known[knob.name] = value
     return known

@@ -70,6 +70,8 @@ class TelemetryChoice(msgspec.Struct, frozen=True, kw_only=True):
     seed: int = 0
     duration_s: float | None = None
     record_raw: str | None = None
+    path_option: str = "--path"
+    """What the option that names files is called in this command."""
     label: str | None = None
     """What reports call it, where its path means nothing to the user."""
 
@@ -81,9 +83,13 @@ class TelemetryChoice(msgspec.Struct, frozen=True, kw_only=True):
             BadInputError: nothing names any telemetry, or the options contradict each other.
         """
         if self.source == "synthetic" and self.paths:
-            raise BadInputError("--source synthetic and a --path contradict each other. Give one of the two.")
+            raise BadInputError(
+                f"synthetic telemetry and {self.path_option} contradict each other. Give one of the two."
+            )
         if self.source == "file" and not self.paths:
-            raise BadInputError("no telemetry named. Give --path a JSON-lines or CSV file, or '-' for standard input.")
+            raise BadInputError(
+                f"no telemetry named. Give {self.path_option} a JSON-lines or CSV file, or '-' for standard input."
+            )
         if self.source is not None:
             return self.source
         if self.paths:
@@ -119,6 +125,7 @@ def telemetry_options(prefix: str = "") -> Callable[[Callable[..., Any]], Callab
                 seed=given.pop("t_seed"),
                 duration_s=given.pop("t_duration_s"),
                 record_raw=given.pop("t_record_raw"),
+                path_option=f"--{prefix}path",
             )
             return function(telemetry=choice, **given)
 
@@ -138,7 +145,7 @@ def _telemetry(prefix: str) -> list[Callable[..., Any]]:
             f"--{prefix}source",
             "t_source",
             type=click.Choice(["file", "synthetic"]),
-            help="Where telemetry comes from; implied by --path or --scenario.",
+            help=f"Where telemetry comes from; implied by --{prefix}path or --scenario.",
         ),
         click.option(
             f"--{prefix}path",

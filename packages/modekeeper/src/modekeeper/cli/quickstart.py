@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from importlib.resources import as_file, files
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import click
 import msgspec
@@ -25,13 +26,17 @@ from modekeeper.cli.observe import observe_into
 from modekeeper.cli.options import (
     DecisionChoice,
     TelemetryChoice,
+    cost_options,
+    decision_options,
     examples,
     json_option,
     out_option,
     target_options,
 )
 from modekeeper.cli.plot import draw_into
-from modekeeper.model.errors import ModeKeeperError
+from modekeeper.cli.sources import opened
+from modekeeper.gates.kill_switch import KILL_SWITCH_VARIABLE, read_kill_switch
+from modekeeper.model.errors import BadInputError, ModeKeeperError
 from modekeeper.model.wording import count
 from modekeeper.ports.clock import Clock
 from modekeeper.reports.publishing import publish_json, times
@@ -47,14 +52,25 @@ _BUNDLED_NAME = "GPT training on 8 H100 (bundled real trace)"
     epilog=examples("mk quickstart", "mk quickstart --path run.jsonl --k8s-namespace ml --k8s-deployment trainer")
 )
 @click.option("--path", "paths", multiple=True, metavar="FILE", help="Your telemetry; a bundled real trace otherwise.")
+@decision_options
 @target_options
+@cost_options
+@click.option(
+    "--verify/--no-verify",
+    default=True,
+    help="Ask the cluster kubectl is set up for, if one answers, whether it would accept the plan (server-side dry run).",
+)
 @out_option("report/quickstart")
 @json_option
-def quickstart(paths: tuple[str, ...], k8s_namespace: str, k8s_deployment: str, out: str, as_json: bool) -> int:
-    """The whole main job in one go: doctor, observe, eval, plan, picture. Reads only.
+def quickstart(paths: tuple[str, ...], out: str, as_json: bool, **given: Any) -> int:
+    """The whole main job in one go: doctor, observe, eval, plan, verify, picture. Changes nothing.
 
     Ends with a verdict, why, what it costs, what to do next, and where to look.
     """
+    if "-" in paths:
+        raise BadInputError(
+            "quickstart reads the telemetry several times, standard input only once. Give --path a file."
+        )
     clock = clock_from(os.environ)
     with ExitStack() as stack:
         label = None
@@ -63,14 +79,9 @@ def quickstart(paths: tuple[str, ...], k8s_namespace: str, k8s_deployment: str, 
             paths = (str(stack.enter_context(as_file(trace))),)
             label = f"bundled:{_BUNDLED}"
         telemetry = TelemetryChoice(source="file", paths=paths, label=label)
-        report = _Tour(
-            out=Path(out),
-            telemetry=telemetry,
-            clock=clock,
-            namespace=k8s_namespace,
-            deployment=k8s_deployment,
-            bundled=label is not None,
-        ).run()
+        with opened(telemetry, clock):
+            pass  # what cannot be read ends the command here, with one line
+        report = _Tour(out=Path(out), telemetry=telemetry, clock=clock, bundled=label is not None, **given).run()
     if as_json:
         print_json(report)
     else:
@@ -78,7 +89,8 @@ def quickstart(paths: tuple[str, ...], k8s_namespace: str, k8s_deployment: str, 
         for stage in report.stages:
             if stage.name == "verify":
                 say(f"VERIFY   {stage.detail}")
-        say(f"quickstart_ok={str(report.ok).lower()} out={out} look={out}/report.html")
+        pictured = report.stages[-1].status == "done"
+        say(f"quickstart_ok={str(report.ok).lower()} out={out}" + (f" look={out}/report.html" if pictured else ""))
     return 0 if report.ok else 1
 
 
@@ -89,9 +101,13 @@ class _Tour:
     out: Path
     telemetry: TelemetryChoice
     clock: Clock
-    namespace: str
-    deployment: str
     bundled: bool
+    decision: DecisionChoice
+    k8s_namespace: str
+    k8s_deployment: str
+    gpus: float | None
+    gpu_hour_usd: float | None
+    verify: bool
     stages: list[QuickstartStage] = field(default_factory=list)
     evaluated: EvalReport | None = None
     decided: ClosedLoopReport | None = None
@@ -129,7 +145,7 @@ class _Tour:
 
     @property
     def _gpus(self) -> float | None:
-        return _BUNDLED_GPUS if self.bundled else None
+        return _BUNDLED_GPUS if self.bundled and self.gpus is None else self.gpus
 
     def _doctor(self) -> QuickstartStage:
         checked = write_doctor_report(self.out / "doctor", self.clock)
@@ -144,7 +160,14 @@ class _Tour:
 
     def _evaluate(self) -> QuickstartStage:
         folder = self.out / "eval"
-        report = evaluate_into(folder, telemetry=self.telemetry, clock=self.clock, gpus=self._gpus, name=self._name)
+        report = evaluate_into(
+            folder,
+            telemetry=self.telemetry,
+            clock=self.clock,
+            gpus=self._gpus,
+            gpu_hour_usd=self.gpu_hour_usd,
+            name=self._name,
+        )
         self.evaluated = report
         return _done("eval", report.answer.verdict, f"{folder}/eval_latest.json", f"{folder}/eval_summary.md")
 
@@ -152,11 +175,11 @@ class _Tour:
         report = decide_into(
             self.out / "plan",
             telemetry=self.telemetry,
-            decision=DecisionChoice(),
-            k8s_namespace=self.namespace,
-            k8s_deployment=self.deployment,
+            decision=self.decision,
+            k8s_namespace=self.k8s_namespace,
+            k8s_deployment=self.k8s_deployment,
             gpus=self._gpus,
-            gpu_hour_usd=None,
+            gpu_hour_usd=self.gpu_hour_usd,
             clock=self.clock,
             name=self._name,
         )
@@ -169,6 +192,13 @@ class _Tour:
         """Ask the cluster at hand whether it would accept the plan; there need not be one."""
         if self.decided is None or not self.decided.k8s_plan_items:
             return _skipped("verify", "the plan is empty: nothing to verify")
+        if not self.verify:
+            return _skipped("verify", "not asked for (--no-verify)")
+        switch = read_kill_switch(os.environ)
+        if switch.active:
+            return _skipped(
+                "verify", f"{KILL_SWITCH_VARIABLE} is set: the plan's script does nothing, not even a dry run"
+            )
         version = cluster_answers(os.environ)
         if version is None:
             return _skipped("verify", NO_CLUSTER)

@@ -61,8 +61,12 @@ def opened(choice: TelemetryChoice, clock: Clock, *, for_watch_every_s: float | 
     if choice.kind == "synthetic":
         yield OpenTelemetry(kind="synthetic", source=_synthetic(choice, for_watch_every_s), recorder=None)
         return
+    if for_watch_every_s is not None and choice.duration_s is not None:
+        raise BadInputError("watch goes on as the file grows; a duration has no meaning there. Give --max-iterations.")
     if choice.scenario is not None:
-        raise BadInputError("--scenario goes with synthetic telemetry, not with a path. Give one of the two.")
+        raise BadInputError(
+            f"--scenario goes with synthetic telemetry, not with {choice.path_option}. Give one of the two."
+        )
     recorder = RawRecorder(Path(choice.record_raw), append=for_watch_every_s is not None) if choice.record_raw else None
     try:
         # Watch reads what there is at each interval: following would never let an iteration end.

@@ -1,8 +1,8 @@
 """Workers beside their peers: how much slower each is than the tight majority of its group.
 
-Location and scale are those of the shortest half (P. J. Rousseeuw and A. M. Leroy, A robust statistic for the
-smallest number of outliers, 1988), which up to half of the workers being slow does not move; a median absolute
-deviation already grows with four slow of ten.
+Location and scale are those of the shortest half (P. J. Rousseeuw and A. M. Leroy, A robust scale estimator based on
+the shortest half, Statistica Neerlandica 42, 1988), which up to half of the workers being slow does not move; a median
+absolute deviation already grows with four slow of ten.
 """
 
 from collections.abc import Sequence

@@ -8,9 +8,10 @@ from modekeeper.model.mode import Mode, Transition
 from modekeeper.model.signal import Direction, Phase, Signal, SignalKind
 from modekeeper.modes.table import BURSTS_IN_A_CROWD, CROWD_WINDOW_SAMPLES, Edge, Guard, edges_from
 
-__all__ = ["Instant", "ModeState", "due_index", "step"]
+__all__ = ["EXPLAINED_BURSTS", "Instant", "ModeState", "due_index", "step"]
 
-_EXPLAINED_BURSTS = frozenset({"periodic_pause", "announced_pause"})
+EXPLAINED_BURSTS = frozenset({"periodic_pause", "announced_pause"})
+"""Causes of bursts that are the job's own doing."""
 _NO_MACHINE_TO_BLAME = "possible_stage_imbalance"
 
 
@@ -68,7 +69,7 @@ def _taken_in(state: ModeState, said: Sequence[Signal], at: Instant) -> ModeStat
     crowd = list(state.crowd)
     for signal in said:
         if signal.kind is SignalKind.BURST:
-            if signal.phase is Phase.CONFIRMED and signal.cause not in _EXPLAINED_BURSTS:
+            if signal.phase is Phase.CONFIRMED and signal.cause not in EXPLAINED_BURSTS:
                 crowd.append(signal)
         elif signal.phase is Phase.CONFIRMED:
             standing[signal.id] = signal
@@ -123,7 +124,7 @@ def _holds_since(guard: Guard, state: ModeState) -> int | None:
             return state.straggler_since
         case Guard.DRIFT_STANDS:
             return state.drift_since
-        case Guard.STRAGGLER_GONE_DRIFT_STANDS:
+        case Guard.DRIFT_WITHOUT_STRAGGLER:
             if state.straggler_since is not None or state.drift_since is None:
                 return None
             return max(state.no_straggler_since, state.drift_since)

@@ -21,7 +21,7 @@ class Guard(StrEnum):
     """A straggler is confirmed and not cleared."""
     DRIFT_STANDS = "drift_stands"
     """A change for the worse, or data starvation, is confirmed and not cleared."""
-    STRAGGLER_GONE_DRIFT_STANDS = "straggler_gone_drift_stands"
+    DRIFT_WITHOUT_STRAGGLER = "drift_without_straggler"
     """No straggler is left, and a drift is."""
     BURSTS_CROWD = "bursts_crowd"
     """An episode of unexplained bursts; pauses the job takes regularly or announces are not counted."""
@@ -71,7 +71,7 @@ EDGES: tuple[Edge, ...] = (
     _worse(Mode.DRIFT, Mode.STRAGGLER, Guard.STRAGGLER_STANDS, "one worker explains the slow-down"),
     _worse(Mode.BURST, Mode.STRAGGLER, Guard.STRAGGLER_STANDS, "one worker explains the pauses"),
     _worse(Mode.BURST, Mode.DRIFT, Guard.DRIFT_STANDS, "the pauses became a lasting slow-down"),
-    _better(Mode.STRAGGLER, Mode.DRIFT, Guard.STRAGGLER_GONE_DRIFT_STANDS, 20, "the worker recovered, the job not"),
+    _better(Mode.STRAGGLER, Mode.DRIFT, Guard.DRIFT_WITHOUT_STRAGGLER, 20, "the worker recovered, the job not"),
     _better(Mode.STRAGGLER, Mode.RECOVER, Guard.CALM, 20, "the worker keeps up again"),
     _better(Mode.DRIFT, Mode.RECOVER, Guard.CALM, 20, "the job is back at its healthy pace"),
     _better(Mode.BURST, Mode.RECOVER, Guard.CALM, 100, "no more pauses"),

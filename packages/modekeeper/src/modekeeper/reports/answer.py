@@ -8,8 +8,11 @@ from modekeeper.artifacts.contracts.parts import Answer, Finding, Findings, Mode
 from modekeeper.artifacts.contracts.reports import Opportunity
 from modekeeper.model.mode import Mode
 from modekeeper.model.signal import Direction, Signal, SignalKind
-from modekeeper.model.trace import Decision, DecisionStatus
+from modekeeper.model.trace import Decision
 from modekeeper.model.wording import count, level, metric_name, percent, signed_percent
+from modekeeper.modes.machine import EXPLAINED_BURSTS
+from modekeeper.modes.table import CROWD_WINDOW_SAMPLES
+from modekeeper.reports.advice import proposals
 from modekeeper.reports.wording import duration, moment
 
 __all__ = ["RunFacts", "answer", "telemetry_gaps"]
@@ -39,13 +42,37 @@ class RunFacts(msgspec.Struct, frozen=True, kw_only=True):
 
 def answer(facts: RunFacts, next_steps: Sequence[str]) -> Answer:
     """The answer; ``next_steps`` are the commands and paths only the caller knows."""
+    telemetry = facts.telemetry
+    if telemetry.sample_count < max(1, facts.warm_up_samples):
+        return _too_little(facts, next_steps)
     return Answer(
         title=_title(facts),
         verdict=_verdict(facts),
         why=tuple(_why(facts)),
         cost=_cost(facts.opportunity, facts.findings),
-        next=(*_proposals(facts.decisions), *next_steps),
-        unknown=tuple(_unknown(facts.telemetry, facts.findings.undecided)),
+        next=(*proposals(facts.decisions, telemetry.metrics_seen), *next_steps),
+        unknown=tuple(_unknown(telemetry, facts.findings.undecided)),
+    )
+
+
+def _too_little(facts: RunFacts, next_steps: Sequence[str]) -> Answer:
+    """Missing data is a verdict of its own, never that all is well."""
+    samples, needed = facts.telemetry.sample_count, facts.warm_up_samples
+    if samples == 0:
+        verdict = "NO VERDICT: not one usable sample was read"
+        why = "no record carried a time and a metric; observe_ingest in the report counts what was dropped, and why"
+        todo = 'give telemetry with at least "ts" and "step_time_ms", see docs/TELEMETRY.md'
+    else:
+        verdict = f"NO VERDICT yet: {count(samples, 'sample')} read, {needed} needed to judge this job"
+        why = "what is usual for this job is not known yet, so nothing can be called unusual"
+        todo = f"read again when there are {needed} samples"
+    return Answer(
+        title=_title(facts),
+        verdict=verdict,
+        why=(why,),
+        cost="not known",
+        next=(todo, *next_steps),
+        unknown=tuple(_unknown(facts.telemetry, ())),
     )
 
 
@@ -68,12 +95,6 @@ def _title(facts: RunFacts) -> str:
 
 
 def _verdict(facts: RunFacts) -> str:
-    samples = facts.telemetry.sample_count
-    if samples == 0:
-        return "NO VERDICT: not one usable sample was read"
-    if samples < facts.warm_up_samples:
-        needed = facts.warm_up_samples
-        return f"NO VERDICT yet: {count(samples, 'sample')} read, {needed} needed to know what is usual for this job"
     span = facts.mode_spans[-1] if facts.mode_spans else None
     if span is None or span.mode is Mode.NORMAL:
         return _normal(facts)
@@ -109,6 +130,9 @@ def _troubles(facts: RunFacts, mode: Mode) -> list[Signal]:
     }[mode]
     findings: Sequence[Finding] = facts.findings.ended if mode is Mode.BURST else facts.findings.standing
     signals = [f.signal for f in findings if f.signal.kind in kinds]
+    if mode is Mode.BURST:
+        began = facts.mode_spans[-1].from_index - CROWD_WINDOW_SAMPLES
+        signals = [s for s in signals if s.at_index >= began and s.cause not in EXPLAINED_BURSTS]
     return [s for s in signals if s.direction is not Direction.BETTER]
 
 
@@ -117,10 +141,16 @@ def _onset(facts: RunFacts, span: ModeSpan) -> str:
     if span.mode is Mode.BURST or not signals:
         return moment(span.from_step, span.from_ts_ms)
     if span.mode is Mode.DRIFT:
-        began = min((f.signal for f in _drift_history(facts, span)), key=lambda s: s.since_index, default=signals[0])
+        began = _first_drift(facts, span, signals[0])
         return moment(began.since_step, began.since_ts_ms)
     first = min(signals, key=lambda signal: signal.since_index)
     return moment(first.since_step, first.since_ts_ms)
+
+
+def _first_drift(facts: RunFacts, span: ModeSpan, otherwise: Signal) -> Signal:
+    """The drift this stay in DRIFT began with."""
+    history = (finding.signal for finding in _drift_history(facts, span))
+    return min(history, key=lambda signal: (signal.since_index, signal.metric != otherwise.metric), default=otherwise)
 
 
 def _drift_history(facts: RunFacts, span: ModeSpan) -> list[Finding]:
@@ -149,7 +179,8 @@ def _headline(facts: RunFacts, mode: Mode) -> str:
     worst = max(signals, key=_severity)
     if worst.kind is SignalKind.DATA_STARVATION:
         return worst.explanation
-    healthy = worst.healthy_level if worst.healthy_level is not None else worst.baseline
+    began = _first_drift(facts, facts.mode_spans[-1], worst)
+    healthy = began.baseline if began.metric == worst.metric else worst.baseline
     if healthy is None or worst.level is None:
         return worst.explanation
     change = f" ({signed_percent(worst.level / healthy - 1)})" if healthy > 0 else ""
@@ -200,8 +231,8 @@ def _ended_troubles(facts: RunFacts) -> list[str]:
 def _cost(opportunity: Opportunity, findings: Findings) -> str:
     hours = opportunity.opportunity_hours_est
     if hours == 0:
-        standing = findings.standing or findings.ended
-        return "nothing lost against the job's own healthy pace" if not standing else "no loss that could be counted"
+        worse = [f for f in (*findings.standing, *findings.ended) if f.signal.direction is Direction.WORSE]
+        return "a loss that cannot be counted" if worse else "nothing lost against the job's own healthy pace"
     low, high = opportunity.opportunity_hours_low, opportunity.opportunity_hours_high
     interval = "" if low is None or high is None else f", 90 % interval {_hours(low)} to {_hours(high)}"
     money = "" if opportunity.opportunity_usd_est is None else f" ({opportunity.opportunity_usd_est:,.2f} USD)"
@@ -219,23 +250,6 @@ def _hours(hours: float) -> str:
     return f"{hours * 3600:.1f} GPU-seconds"
 
 
-def _proposals(decisions: Sequence[Decision]) -> list[str]:
-    lines = []
-    for decision in decisions:
-        actions = decision.proposal.actions
-        if not actions:
-            continue
-        changes = ", ".join(f"{a.knob} {a.current:g} → {a.target:g}" for a in actions)
-        how = "hot, no restart" if all(a.actuation == "hot" for a in actions) else "cold, the pods restart"
-        if decision.status is DecisionStatus.PLANNED:
-            lines.append(f"{count(len(actions), 'change')} proposed, {how}: {changes}")
-        else:
-            lines.append(f"held back ({decision.blocked_reason}): {decision.proposal.chord_id} {changes}")
-    if not lines and decisions:
-        lines.append(f"no change proposed: {decisions[0].proposal.reason}")
-    return lines
-
-
 def _unknown(telemetry: Telemetry, undecided: Sequence[Signal]) -> list[str]:
     """What is not known: what no record carried, and what the detectors could not tell from what was there."""
     if telemetry.sample_count == 0:
@@ -243,4 +257,4 @@ def _unknown(telemetry: Telemetry, undecided: Sequence[Signal]) -> list[str]:
     gaps = telemetry_gaps(telemetry)
     missing = [f'no {name} in the telemetry: {_HINTS[name]}. Emit "{name}", see docs/TELEMETRY.md' for name in gaps]
     open_questions = [s.explanation for s in undecided if s.explanation and s.metric not in gaps]
-    return [*missing, *open_questions[:_MOST_REASONS]]
+    return [*missing, *list(dict.fromkeys(open_questions))[:_MOST_REASONS]]

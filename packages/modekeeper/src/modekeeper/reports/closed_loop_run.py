@@ -18,7 +18,7 @@ from modekeeper.loop.run import run
 from modekeeper.loop.settings import LoopSettings
 from modekeeper.ports.clock import Clock, StopSignal
 from modekeeper.ports.telemetry import TelemetrySource
-from modekeeper.reports.decision_facts import CatalogUse, RawRecording
+from modekeeper.reports.decision_facts import CatalogUse, RawRecording, recording_payload
 from modekeeper.reports.run_folder import RunRecord, write_run_folder
 from modekeeper.reports.trace_file import TRACE_NAME, trace_file
 from modekeeper.value.opportunity import CostModel
@@ -65,8 +65,7 @@ def run_closed_loop(
     finished = clock.now()
     store.also_as(TRACE_NAME, f"decision_trace_{file_stamp(finished)}.jsonl")
     ingest, raw = job.source.counters(), job.describe_recording()
-    recording = {} if raw is None else {"record_raw_path": raw.path, "record_raw_lines": raw.lines}
-    explain.add("observe_ingest", **msgspec.to_builtins(ingest), **recording)
+    explain.add("observe_ingest", **msgspec.to_builtins(ingest), **recording_payload(raw))
     for span in recorder.mode_spans:
         explain.add("mode_entered", mode=span.mode, reason=span.reason, index=span.from_index, step=span.from_step)
     record = RunRecord(

@@ -21,6 +21,7 @@ __all__ = [
     "opportunity_fields",
     "opportunity_of",
     "raw_fields",
+    "recording_payload",
 ]
 
 
@@ -64,6 +65,11 @@ def raw_fields(raw: RawRecording | None) -> dict[str, Any]:
     }
 
 
+def recording_payload(raw: RawRecording | None) -> dict[str, Any]:
+    """The ``record_raw_*`` fields of an explain event."""
+    return {name.removeprefix("observe_"): value for name, value in raw_fields(raw).items()}
+
+
 def opportunity_fields(opportunity: Opportunity) -> dict[str, Any]:
     """The ``opportunity_*`` fields of a report."""
     return {name: getattr(opportunity, name) for name in opportunity.__struct_fields__}
@@ -85,7 +91,8 @@ def answer_of(
     next_steps: Sequence[str],
 ) -> Answer:
     """The answer for a person; ``next_steps`` are the commands and paths only the caller knows."""
-    needed = settings.detectors.warmup_samples + settings.detectors.first_reference_samples
+    detectors = settings.detectors
+    needed = detectors.warmup_samples + detectors.first_reference_samples + detectors.min_run_samples
     facts = RunFacts(
         name=name,
         telemetry=recorder.series.telemetry(),

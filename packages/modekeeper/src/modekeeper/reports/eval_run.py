@@ -24,6 +24,7 @@ from modekeeper.reports.decision_facts import (
     opportunity_fields,
     opportunity_of,
     raw_fields,
+    recording_payload,
 )
 from modekeeper.reports.markdown import eval_summary
 from modekeeper.reports.publishing import path_in, publish_json, times
@@ -90,7 +91,7 @@ def run_eval(
         proposed_actions_count=sum(len(decision.proposal.actions) for decision in state.standing),
         **opportunity_fields(opportunity_of(recorder, job.cost)),
     )
-    explain.add("observe_ingest", **msgspec.to_builtins(ingest), **raw_fields(raw))
+    explain.add("observe_ingest", **msgspec.to_builtins(ingest), **recording_payload(raw))
     explain.add("verdict", mode=report.mode, verdict=report.answer.verdict)
     store.write_bytes("explain.jsonl", explain.data())
     store.write_bytes("eval_summary.md", eval_summary(report).encode())

@@ -12,7 +12,7 @@ from modekeeper.artifacts.store import FolderStore
 from modekeeper.loop.observing import observe
 from modekeeper.ports.clock import Clock, StopSignal
 from modekeeper.ports.telemetry import TelemetrySource
-from modekeeper.reports.decision_facts import RawRecording, environment_part, raw_fields
+from modekeeper.reports.decision_facts import RawRecording, environment_part, raw_fields, recording_payload
 from modekeeper.reports.publishing import publish_json, times
 
 __all__ = ["ObserveJob", "run_observe"]
@@ -47,7 +47,7 @@ def run_observe(
     seen = observe(job.source, stop, duration_s=job.duration_s, advanced=advanced)
     finished = clock.now()
     ingest, raw = job.source.counters(), job.describe_recording()
-    explain.add("observe_ingest", **msgspec.to_builtins(ingest), **raw_fields(raw))
+    explain.add("observe_ingest", **msgspec.to_builtins(ingest), **recording_payload(raw))
     report = ObserveReport(
         **times(started, finished),
         source=job.describe_source(),

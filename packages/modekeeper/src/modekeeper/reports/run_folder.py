@@ -71,7 +71,7 @@ def write_run_folder(
     rollback = _write_rollback(store, run, plan, finished)
     bundle = publish_json(store, "policy_bundle", _bundle(run, plan, rollback, finished), finished)
     report = _report(store, run, times(started, finished), rollback_path=rollback, bundle_path=bundle)
-    explain.add_at(finished, "decision", _explained(report))
+    explain.add("decision", **_explained(report))
     store.write_bytes("explain.jsonl", explain.data())
     store.write_bytes("summary.md", closed_loop_summary(report).encode())
     publish_json(store, "closed_loop", report, finished)

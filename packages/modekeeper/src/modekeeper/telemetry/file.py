@@ -277,7 +277,7 @@ def open_files(
         BadInputError: a path cannot be read, or a pattern matches nothing.
     """
     if not paths:
-        raise BadInputError("no telemetry named. Give --path a JSON-lines or CSV file, or '-' for standard input.")
+        raise BadInputError("no telemetry named. Give the path of a JSON-lines or CSV file, or '-' for standard input.")
     inputs: dict[str, RawInput] = {}
     for path in paths:
         for name in _expanded(path):

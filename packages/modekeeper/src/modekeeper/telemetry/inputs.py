@@ -14,7 +14,7 @@ __all__ = ["HEAD_BYTES", "InputFile", "InputStream", "RawInput", "cannot_read", 
 
 HEAD_BYTES = 4096
 """So much of the beginning tells one file from another."""
-_ADVICE = "Give --path a JSON-lines or CSV file, or '-' for standard input."
+_ADVICE = "Give the path of a JSON-lines or CSV file, or '-' for standard input."
 _NAME_CHARS = 300
 
 
