@@ -35,6 +35,12 @@ def test_no_number_breaks_a_reader(value: object) -> None:
     json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
 
 
+@given(json_values)
+def test_a_document_reads_as_the_standard_library_would_write_it(value: object) -> None:
+    text = json.dumps(json.loads(json_line(value)), sort_keys=True, indent=2, ensure_ascii=False)
+    assert document(value).decode() == text + "\n"
+
+
 def test_times_are_utc_with_milliseconds() -> None:
     when = parse_iso("2026-01-31T10:08:07.006789+01:00")
     assert iso_utc(when) == "2026-01-31T09:08:07.006Z"

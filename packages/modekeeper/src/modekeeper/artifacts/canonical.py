@@ -15,8 +15,9 @@ def plain(value: Any) -> Any:
 
 def document(value: Any) -> bytes:
     """A whole JSON file: sorted keys, two spaces, UTF-8, one final newline."""
-    text = json.dumps(plain(value), sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False)
-    return (text + "\n").encode()
+    # In two steps, which is more than twice as fast as ``indent=2``: the standard library indents in Python.
+    line = json.dumps(plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return msgspec.json.format(line.encode(), indent=2) + b"\n"
 
 
 def json_line(value: Any) -> bytes:

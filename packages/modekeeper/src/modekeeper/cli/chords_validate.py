@@ -12,6 +12,7 @@ from modekeeper.cli.clocks import clock_from
 from modekeeper.cli.console import print_json, say, warn
 from modekeeper.cli.files import read_small_file
 from modekeeper.cli.options import examples, json_option, out_option
+from modekeeper.model.wording import count
 from modekeeper.policy.catalog import catalog_digest, choose_catalog, load_default, validate_catalog
 from modekeeper.reports.publishing import publish_json, times
 
@@ -57,6 +58,6 @@ def validate(catalog: str, out: str, as_json: bool) -> int:
             f"report={out}/chords_validate_latest.json"
         )
     if problems:
-        warn(f"ERROR: {catalog} is not a catalog that can be used: {len(problems)} problems, listed above.")
+        warn(f"ERROR: {catalog} is not a catalog to use as it is: {count(len(problems), 'problem')}, listed above.")
         return 2
     return 0

@@ -58,7 +58,7 @@ _BUNDLED_NAME = "GPT training on 8 H100 (bundled real trace)"
 @click.option(
     "--verify/--no-verify",
     default=True,
-    help="Ask the cluster kubectl is set up for, if one answers, whether it would accept the plan (server-side dry run).",
+    help="Ask the cluster kubectl is set up for, if one answers, whether it accepts the plan (server-side dry run).",
 )
 @out_option("report/quickstart")
 @json_option
