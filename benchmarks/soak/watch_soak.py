@@ -34,9 +34,9 @@ from modekeeper.loop.settings import LoopSettings
 from modekeeper.model.decision import Target
 from modekeeper.policy.catalog import load_default
 from modekeeper.ports.clock import StopSignal
-from modekeeper.reports.decision_facts import CatalogUse
-from modekeeper.reports.watch_report import WatchRollUp
-from modekeeper.reports.watch_session import WatchPlan, WatchSession
+from modekeeper.reports.folder.decision_facts import CatalogUse
+from modekeeper.reports.folder.watch_report import WatchRollUp
+from modekeeper.reports.folder.watch_session import WatchPlan, WatchSession
 from modekeeper.telemetry.file import open_files
 from modekeeper.value.opportunity import CostModel
 

@@ -64,3 +64,13 @@ def test_the_explain_log_keeps_the_beginning_and_the_end() -> None:
     assert numbers[5:10] == [95, 96, 97, 98, 99]
     assert events[-1]["event"] == "explain_events_left_out"
     assert events[-1]["payload"] == {"count": 90}
+
+
+def test_the_explain_log_goes_on_from_an_earlier_one_and_skips_what_is_no_event() -> None:
+    clock = PinnedClock(datetime(2026, 1, 1, tzinfo=UTC))
+    first = ExplainLog(clock)
+    first.add("begun", number=1)
+    second = ExplainLog(clock)
+    second.take_over(first.data() + b'half a li\n[]\n{"ts": 3}\n')
+    second.add("resumed")
+    assert [json.loads(line)["event"] for line in second.data().splitlines()] == ["begun", "resumed"]

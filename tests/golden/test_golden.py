@@ -8,7 +8,15 @@ import pytest
 from tests.golden.cases import CASES, EXPECTED, golden, run_case, same, tree
 from tests.published import SCHEMAS, check_all
 
-NO_SCHEMA = {"summary.md", "eval_summary.md", "watch_summary.md", "k8s_plan.kubectl.sh"}
+NO_SCHEMA = {
+    "report.html",
+    "report.svg",
+    "report.png",
+    "summary.md",
+    "eval_summary.md",
+    "watch_summary.md",
+    "k8s_plan.kubectl.sh",
+}
 EXIT_CODES = {"closed-loop-apply": 2, "chords-validate": 2}
 
 

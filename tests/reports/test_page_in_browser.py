@@ -17,7 +17,7 @@ import pytest
 from matplotlib import image
 from tests.reports import runs
 
-from modekeeper.reports.page import render_page
+from modekeeper.reports.page.report_page import render_page
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 CHROMIUM = next((found for name in _NAMES if (found := shutil.which(name))), None)

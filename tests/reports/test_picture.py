@@ -21,8 +21,8 @@ from modekeeper.artifacts.contracts.parts import Finding, Findings, SeriesPoint
 from modekeeper.model.errors import BadInputError
 from modekeeper.model.mode import Mode
 from modekeeper.model.signal import SignalKind
-from modekeeper.reports.palette import DARK, LIGHT
-from modekeeper.reports.picture import NARROW_IN, draw, write_picture
+from modekeeper.reports.figure.palette import DARK, LIGHT
+from modekeeper.reports.figure.picture import NARROW_IN, draw, write_picture
 from modekeeper.reports.recorded import Recorded, load_recorded
 
 PNG_START = b"\x89PNG\r\n\x1a\n"
@@ -30,8 +30,8 @@ PNG_START = b"\x89PNG\r\n\x1a\n"
 FRESH = """
 import hashlib, sys
 from pathlib import Path
-from modekeeper.reports.page import render_page
-from modekeeper.reports.picture import write_picture
+from modekeeper.reports.page.report_page import render_page
+from modekeeper.reports.figure.picture import write_picture
 from modekeeper.reports.recorded import load_recorded
 run = load_recorded(Path(sys.argv[1]))
 for data in (write_picture(run, "svg"), write_picture(run, "png"), render_page(run)):

@@ -11,10 +11,10 @@ from tests.reports import runs
 from modekeeper.artifacts.contracts.parts import Finding, Findings, SeriesPoint
 from modekeeper.model.mode import Mode
 from modekeeper.model.signal import Direction, SignalKind
-from modekeeper.reports.labels import placed
-from modekeeper.reports.ruler import Axis, Ruler
-from modekeeper.reports.scene import Tone, scene
-from modekeeper.reports.series_view import series_view
+from modekeeper.reports.figure.labels import placed
+from modekeeper.reports.figure.ruler import Axis, Ruler
+from modekeeper.reports.figure.scene import Tone, scene
+from modekeeper.reports.figure.series_view import series_view
 
 
 def test_a_change_is_labelled_with_its_size_and_its_onset() -> None:

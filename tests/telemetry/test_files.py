@@ -322,3 +322,26 @@ def test_names_are_printed_without_control_characters(tmp_path: Path) -> None:
     with pytest.raises(BadInputError) as caught:
         file_source(tmp_path / "\x1b[31mred\nline.jsonl")
     assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("cut", [5, 30, -2])
+def test_half_a_line_of_a_file_that_may_grow_is_read_whole_by_the_next_process(cut: int, tmp_path: Path) -> None:
+    whole = stream_of(3)
+    last_begins = whole.rstrip(b"\n").rindex(b"\n") + 1
+    path = tmp_path / "run.jsonl"
+    path.write_bytes(whole[: last_begins + cut] if cut > 0 else whole[:cut])
+    first = file_source(path, may_grow=True)
+    assert steps(drain(first)) == [0, 1]
+    position = first.position()
+    path.write_bytes(whole)
+    second = file_source(path, may_grow=True)
+    second.resume(position)
+    blocks = [*second.blocks(Running()), *second.flush()]
+    assert [int(step) for block in blocks for step in block.step] == [2]
+    assert second.counters().dropped_total == 0
+
+
+def test_a_last_line_that_only_lacks_its_line_feed_counts_even_in_a_file_that_may_grow(tmp_path: Path) -> None:
+    path = tmp_path / "run.jsonl"
+    path.write_bytes(stream_of(3).rstrip(b"\n"))
+    assert steps(drain(file_source(path, may_grow=True))) == [0, 1, 2]

@@ -25,7 +25,7 @@ from tests.watch.sessions import (
 
 from modekeeper.artifacts.store import FolderStore
 from modekeeper.model.errors import BadInputError, FailedError
-from modekeeper.reports.watch_state import STATE_NAME, WatchState, load_state, save_state
+from modekeeper.reports.folder.watch_state import STATE_NAME, WatchState, load_state, save_state
 
 WATCH = ("watch", "--observe-path", "run.jsonl", "--out", "out", "--interval", "30s")
 

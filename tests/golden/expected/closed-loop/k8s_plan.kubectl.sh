@@ -4,6 +4,7 @@
 #   bash k8s_plan.kubectl.sh --dry-run=server
 # Options are handed to every kubectl call, for example --context=NAME (with '=', or they are not understood).
 # KUBECTL names another kubectl. While MODEKEEPER_KILL_SWITCH is set, nothing is done.
+# shellcheck disable=SC2016  # a dollar sign between single quotes is meant as one
 set -euo pipefail
 
 KUBECTL="${KUBECTL:-kubectl}"
@@ -36,7 +37,6 @@ done
 # Names of the live pods of one object, one a line: live_pods NAMESPACE KIND/NAME.
 live_pods() {
   local selector
-  # shellcheck disable=SC2016  # the dollar signs belong to the template
   selector="$("$KUBECTL" get ${READ_OPTIONS[@]+"${READ_OPTIONS[@]}"} --namespace="$1" \
     --output='go-template={{with .spec.selector}}{{if .matchExpressions}}!{{end}}{{range $key, $value := .matchLabels}}{{$key}}={{$value}},{{end}}{{end}}' -- "$2" </dev/null)" || return 1
   selector="${selector%,}"

@@ -1,5 +1,6 @@
 """The explain log: what a command did and why, one event a line."""
 
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -38,10 +39,19 @@ class ExplainLog:
 
     def add_at(self, when: datetime, event: str, payload: dict[str, Any]) -> None:
         """Note one event that happened at ``when``."""
+        self._keep(ExplainEvent(ts=iso_utc(when), event=event, payload=payload))
+
+    def _keep(self, event: ExplainEvent) -> None:
         if len(self._events) >= self._limit:
             del self._events[self._limit // 2]
             self._left_out += 1
-        self._events.append(ExplainEvent(ts=iso_utc(when), event=event, payload=payload))
+        self._events.append(event)
+
+    def take_over(self, data: bytes) -> None:
+        """Go on from the log of an earlier process; lines that are no events are left out."""
+        for line in data.splitlines():
+            with suppress(msgspec.DecodeError):
+                self._keep(msgspec.json.decode(line, type=ExplainEvent))
 
     def data(self) -> bytes:
         """The bytes of ``explain.jsonl``."""

@@ -14,7 +14,7 @@ from modekeeper.cli.files import read_small_file
 from modekeeper.cli.options import examples, json_option, out_option
 from modekeeper.model.wording import count
 from modekeeper.policy.catalog import catalog_digest, choose_catalog, load_default, validate_catalog
-from modekeeper.reports.publishing import publish_json, times
+from modekeeper.reports.folder.publishing import publish_json, times
 
 __all__ = ["validate"]
 

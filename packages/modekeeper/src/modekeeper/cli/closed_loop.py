@@ -30,7 +30,7 @@ from modekeeper.cli.sources import opened
 from modekeeper.cli.stopping import stop_on_signals
 from modekeeper.loop.apply_request import NO_APPLY, ApplyRequest
 from modekeeper.ports.clock import Clock
-from modekeeper.reports.closed_loop_run import ClosedLoopJob, run_closed_loop
+from modekeeper.reports.folder.closed_loop_run import ClosedLoopJob, run_closed_loop
 from modekeeper.value.opportunity import CostModel
 
 __all__ = ["decide_into", "plan", "run"]

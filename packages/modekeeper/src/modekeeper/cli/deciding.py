@@ -15,7 +15,7 @@ from modekeeper.planning.names import check_target
 from modekeeper.policy.catalog import choose_catalog, load_default
 from modekeeper.policy.knobs import KNOBS, find_knob, similar_knob
 from modekeeper.policy.limits import limits_from
-from modekeeper.reports.decision_facts import CatalogUse
+from modekeeper.reports.folder.decision_facts import CatalogUse
 
 __all__ = ["apply_request", "refuse_apply", "settings_from"]
 

@@ -13,7 +13,7 @@ from modekeeper.cli.console import print_json, say, table
 from modekeeper.cli.machine_checks import check_machine
 from modekeeper.cli.options import examples, json_option, out_option
 from modekeeper.ports.clock import Clock
-from modekeeper.reports.publishing import publish_json, times
+from modekeeper.reports.folder.publishing import publish_json, times
 
 __all__ = ["doctor", "write_doctor_report"]
 

@@ -15,7 +15,7 @@ from modekeeper.cli.options import DecisionChoice, TelemetryChoice, cost_options
 from modekeeper.cli.sources import opened
 from modekeeper.cli.stopping import stop_on_signals
 from modekeeper.ports.clock import Clock
-from modekeeper.reports.eval_run import EvalJob, run_eval
+from modekeeper.reports.folder.eval_run import EvalJob, run_eval
 from modekeeper.value.opportunity import CostModel
 
 __all__ = ["eval_file", "evaluate_into"]

@@ -15,7 +15,7 @@ from modekeeper.cli.sources import opened
 from modekeeper.cli.stopping import stop_on_signals
 from modekeeper.model.ingest import IngestCounters
 from modekeeper.ports.clock import Clock
-from modekeeper.reports.observe_run import ObserveJob, run_observe
+from modekeeper.reports.folder.observe_run import ObserveJob, run_observe
 
 __all__ = ["ingest_lines", "observe", "observe_into"]
 

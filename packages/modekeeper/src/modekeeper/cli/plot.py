@@ -7,8 +7,8 @@ import click
 from modekeeper.artifacts.store import FolderStore
 from modekeeper.cli.console import say
 from modekeeper.cli.options import examples
-from modekeeper.reports.page import render_page
-from modekeeper.reports.picture import write_picture
+from modekeeper.reports.figure.picture import write_picture
+from modekeeper.reports.page.report_page import render_page
 from modekeeper.reports.recorded import load_recorded
 
 __all__ = ["draw_into", "plot"]

@@ -39,7 +39,7 @@ from modekeeper.gates.kill_switch import KILL_SWITCH_VARIABLE, read_kill_switch
 from modekeeper.model.errors import BadInputError, ModeKeeperError
 from modekeeper.model.wording import count
 from modekeeper.ports.clock import Clock
-from modekeeper.reports.publishing import publish_json, times
+from modekeeper.reports.folder.publishing import publish_json, times
 
 __all__ = ["quickstart"]
 

@@ -11,7 +11,7 @@ from modekeeper.cli.options import TelemetryChoice
 from modekeeper.model.errors import BadInputError
 from modekeeper.ports.clock import Clock
 from modekeeper.ports.telemetry import TelemetrySource
-from modekeeper.reports.decision_facts import RawRecording
+from modekeeper.reports.folder.decision_facts import RawRecording
 from modekeeper.telemetry.file import FileSource, open_files
 from modekeeper.telemetry.recorder import RawRecorder
 from modekeeper.telemetry.synthetic import SyntheticSource, scenario_names
@@ -71,7 +71,9 @@ def opened(choice: TelemetryChoice, clock: Clock, *, for_watch_every_s: float | 
     try:
         # Watch reads what there is at each interval: following would never let an iteration end.
         follow = choice.follow and for_watch_every_s is None
-        source = open_files(choice.paths, clock=clock, follow=follow, recorder=recorder)
+        source = open_files(
+            choice.paths, clock=clock, follow=follow, may_grow=for_watch_every_s is not None, recorder=recorder
+        )
         try:
             yield OpenTelemetry(kind="file", source=source, recorder=recorder, label=choice.label)
         finally:

@@ -30,8 +30,8 @@ from modekeeper.cli.options import (
 )
 from modekeeper.cli.sources import opened
 from modekeeper.cli.stopping import stop_on_signals
-from modekeeper.reports.watch_report import WatchRollUp, watch_report
-from modekeeper.reports.watch_session import WatchPlan, WatchSession, one_writer
+from modekeeper.reports.folder.watch_report import WatchRollUp, watch_report
+from modekeeper.reports.folder.watch_session import WatchPlan, WatchSession, one_writer
 from modekeeper.value.opportunity import CostModel
 
 __all__ = ["closed_loop_watch", "watch"]

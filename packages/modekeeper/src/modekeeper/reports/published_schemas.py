@@ -22,7 +22,7 @@ from modekeeper.model.decision import Plan
 from modekeeper.model.trace import TraceEvent
 from modekeeper.planning.undo import RollbackPlan
 from modekeeper.policy.chord_spec import Catalog
-from modekeeper.reports.watch_state import WatchState
+from modekeeper.reports.folder.watch_state import WatchState
 
 __all__ = ["SCHEMAS", "schema_files"]
 

@@ -59,6 +59,7 @@ class FileSource:
         inputs: Sequence[RawInput],
         *,
         follow: bool,
+        may_grow: bool,
         poll_s: float,
         clock: Clock,
         recorder: RawRecorder | None,
@@ -66,6 +67,7 @@ class FileSource:
     ) -> None:
         self._inputs = [TextInput(raw, limits) for raw in inputs]
         self._follow = follow
+        self._may_grow = may_grow
         self._poll_s = poll_s
         self._clock = clock
         self._recorder = recorder
@@ -114,11 +116,12 @@ class FileSource:
     def flush(self) -> Iterator[SampleBlock]:
         """Count lines that were not ended, and give every record that still waits.
 
-        Where reading was stopped before the end, a line that is read only in part is left for another time.
+        Where reading was stopped before the end, or where the file may still grow, a line that is there only in part
+        is left for another time.
         """
         for item in self._inputs:
             if not item.finished:
-                if item.at_end:
+                if item.at_end and (not self._may_grow or item.last_line_looks_whole):
                     self._end_lines(item)
                 item.raw.close()
         self._ready += self._pipeline.flush()
@@ -257,6 +260,7 @@ def open_files(
     *,
     clock: Clock,
     follow: bool = False,
+    may_grow: bool = False,
     poll_s: float = 1.0,
     stdin: BinaryIO | None = None,
     recorder: RawRecorder | None = None,
@@ -268,6 +272,7 @@ def open_files(
         paths: what to read, in this order; a path named twice is read once.
         clock: used to wait for more with ``follow``.
         follow: go on reading what is added, as ``tail -F`` does.
+        may_grow: somebody may be writing: at ``flush`` half a line is left for a later process to read whole.
         poll_s: seconds between two looks with ``follow``.
         stdin: what ``-`` stands for; the process's standard input by default.
         recorder: gets every byte that was read, after decompression.
@@ -286,6 +291,7 @@ def open_files(
     return FileSource(
         list(inputs.values()),
         follow=follow,
+        may_grow=may_grow,
         poll_s=poll_s,
         clock=clock,
         recorder=recorder,

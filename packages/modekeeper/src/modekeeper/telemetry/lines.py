@@ -52,6 +52,11 @@ class LineSplitter:
         """Whether a line has begun and not ended."""
         return self._held > 0 or self._skipping
 
+    @property
+    def rest_looks_whole(self) -> bool:
+        """Whether the line that has begun ends as a JSON object does: then only its line feed is missing."""
+        return not self._skipping and self._held > 0 and b"".join(self._parts).rstrip().endswith(b"}")
+
     def feed(self, data: bytes) -> Cut:
         """The lines that ``data`` completes, without line feeds."""
         end = data.rfind(b"\n") + 1

@@ -83,6 +83,11 @@ class TextInput:
         """Whether it is known to be compressed."""
         return self._compression in {"gzip", "zstd"}
 
+    @property
+    def last_line_looks_whole(self) -> bool:
+        """Whether the line that no line feed has ended may be taken as it is, or there is none."""
+        return not self.splitter.has_rest or self.splitter.rest_looks_whole
+
     def next_cut(self) -> Cut | None:
         """The lines of the next piece; an empty ``taken`` and no lines at the end of what there is.
 

@@ -17,9 +17,9 @@ from modekeeper.loop.tick import LoopState
 from modekeeper.model.ingest import IngestCounters
 from modekeeper.model.signal import Environment
 from modekeeper.model.wording import count
-from modekeeper.reports.decision_facts import RawRecording, answer_of, environment_part, raw_fields
+from modekeeper.reports.folder.decision_facts import RawRecording, answer_of, environment_part, raw_fields
+from modekeeper.reports.folder.publishing import path_in, times
 from modekeeper.reports.markdown import watch_summary
-from modekeeper.reports.publishing import path_in, times
 from modekeeper.value.opportunity import CostModel
 
 __all__ = ["WatchRollUp", "failed_report", "publish_watch_report", "watch_report"]

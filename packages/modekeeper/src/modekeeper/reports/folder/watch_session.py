@@ -26,11 +26,11 @@ from modekeeper.loop.watching import IterationFacts, iterate
 from modekeeper.model.errors import BadInputError, FailedError
 from modekeeper.ports.clock import Clock, StopSignal
 from modekeeper.ports.telemetry import TelemetrySource
-from modekeeper.reports.decision_facts import CatalogUse, RawRecording
-from modekeeper.reports.run_folder import RunRecord, write_run_folder
-from modekeeper.reports.trace_file import TRACE_NAME, trace_file
-from modekeeper.reports.watch_report import WatchRollUp, failed_report, publish_watch_report, watch_report
-from modekeeper.reports.watch_state import STATE_NAME, WatchState, damaged, load_state, save_state
+from modekeeper.reports.folder.decision_facts import CatalogUse, RawRecording
+from modekeeper.reports.folder.run_folder import RunRecord, write_run_folder
+from modekeeper.reports.folder.trace_file import TRACE_NAME, trace_file
+from modekeeper.reports.folder.watch_report import WatchRollUp, failed_report, publish_watch_report, watch_report
+from modekeeper.reports.folder.watch_state import STATE_NAME, WatchState, damaged, load_state, save_state
 from modekeeper.value.opportunity import CostModel
 
 __all__ = ["WatchPlan", "WatchSession", "one_writer"]
@@ -297,6 +297,7 @@ class WatchSession:
         self._kept = list(state.kept)
         self._skipped, self._no_data = state.intervals_skipped, state.no_data_iterations
         self._quiet = state.no_data_in_a_row
+        self._explain.take_over(self._store.read_bytes("explain.jsonl") or b"")
         self._explain.add("session_resumed", after_iteration=state.iteration)
         self._undo_what_was_begun()
 

@@ -9,9 +9,9 @@ from modekeeper.model.mode import Mode
 from modekeeper.model.signal import Direction, Phase, Signal, SignalKind
 from modekeeper.model.trace import Decision, DecisionStatus, TraceEvent
 from modekeeper.model.wording import count, signed_percent
+from modekeeper.reports.figure.ruler import Ruler
+from modekeeper.reports.figure.series_view import SeriesView, series_view
 from modekeeper.reports.recorded import Recorded
-from modekeeper.reports.ruler import Ruler
-from modekeeper.reports.series_view import SeriesView, series_view
 from modekeeper.reports.untrusted import visible
 from modekeeper.reports.wording import moment
 

@@ -24,7 +24,7 @@ from modekeeper.planning.kubectl_script import render
 from modekeeper.planning.undo import rollback_plan
 from modekeeper.policy.catalog import catalog_digest
 from modekeeper.policy.knobs import registry_digest
-from modekeeper.reports.decision_facts import (
+from modekeeper.reports.folder.decision_facts import (
     CatalogUse,
     RawRecording,
     answer_of,
@@ -33,8 +33,8 @@ from modekeeper.reports.decision_facts import (
     opportunity_of,
     raw_fields,
 )
+from modekeeper.reports.folder.publishing import path_in, publish_json, times
 from modekeeper.reports.markdown import closed_loop_summary
-from modekeeper.reports.publishing import path_in, publish_json, times
 from modekeeper.value.opportunity import CostModel
 
 __all__ = ["RunRecord", "write_run_folder"]

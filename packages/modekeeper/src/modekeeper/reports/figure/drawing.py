@@ -14,10 +14,10 @@ from matplotlib.patches import Patch
 from matplotlib.textpath import text_to_path
 
 from modekeeper.model.mode import Mode
-from modekeeper.reports.labels import PlacedLabel, placed
-from modekeeper.reports.palette import HATCHES, LIGHT, MODE_INK, mode_role, tone_role
-from modekeeper.reports.ruler import Axis
-from modekeeper.reports.scene import ActionMark, Scene, Tone
+from modekeeper.reports.figure.labels import PlacedLabel, placed
+from modekeeper.reports.figure.palette import HATCHES, LIGHT, MODE_INK, mode_role, tone_role
+from modekeeper.reports.figure.ruler import Axis
+from modekeeper.reports.figure.scene import ActionMark, Scene, Tone
 
 __all__ = ["drawing"]
 

@@ -10,7 +10,7 @@ from modekeeper.model.decision import Action, Verdict
 from modekeeper.model.signal import SignalKind
 from modekeeper.model.trace import Decision, TraceEvent
 from modekeeper.model.wording import count, level, signed_percent
-from modekeeper.reports.markup import Child, Markup, tag, text
+from modekeeper.reports.page.markup import Child, Markup, tag, text
 from modekeeper.reports.recorded import Recorded
 from modekeeper.reports.wording import moment
 

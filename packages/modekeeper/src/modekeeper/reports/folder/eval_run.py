@@ -17,7 +17,7 @@ from modekeeper.model.signal import Direction, SignalKind
 from modekeeper.ports.clock import Clock, StopSignal
 from modekeeper.ports.telemetry import TelemetrySource
 from modekeeper.reports.answer import telemetry_gaps
-from modekeeper.reports.decision_facts import (
+from modekeeper.reports.folder.decision_facts import (
     RawRecording,
     answer_of,
     environment_part,
@@ -26,8 +26,8 @@ from modekeeper.reports.decision_facts import (
     raw_fields,
     recording_payload,
 )
+from modekeeper.reports.folder.publishing import path_in, publish_json, times
 from modekeeper.reports.markdown import eval_summary
-from modekeeper.reports.publishing import path_in, publish_json, times
 from modekeeper.value.opportunity import CostModel
 
 __all__ = ["EvalJob", "run_eval"]

@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
 from modekeeper.model.errors import BadInputError
+from modekeeper.reports.figure.scene import scene
+from modekeeper.reports.figure.svg import slim
 from modekeeper.reports.recorded import Recorded
-from modekeeper.reports.scene import scene
-from modekeeper.reports.svg import slim
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -70,7 +70,7 @@ def write_picture(
 
 
 def _drawn(recorded: Recorded, width_in: float, *, titled: bool) -> "Figure":
-    from modekeeper.reports.drawing import drawing  # noqa: PLC0415 - needs matplotlib
+    from modekeeper.reports.figure.drawing import drawing  # noqa: PLC0415 - needs matplotlib
 
     return drawing(scene(recorded), width_in, titled=titled)
 

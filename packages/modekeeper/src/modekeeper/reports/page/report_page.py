@@ -7,8 +7,11 @@ from string import Template
 from modekeeper.artifacts.contracts.reports import ObserveReport
 from modekeeper.model.errors import BadInputError
 from modekeeper.model.mode import Mode
-from modekeeper.reports.markup import Child, Markup, tag, text
-from modekeeper.reports.page_sections import (
+from modekeeper.reports.figure.palette import DARK, LIGHT, mode_role
+from modekeeper.reports.figure.picture import NARROW_IN, WIDE_IN, write_picture
+from modekeeper.reports.figure.svg import embedded
+from modekeeper.reports.page.markup import Child, Markup, tag, text
+from modekeeper.reports.page.sections import (
     answer_box,
     cost_section,
     decisions_section,
@@ -18,10 +21,7 @@ from modekeeper.reports.page_sections import (
     modes_section,
     provenance_section,
 )
-from modekeeper.reports.palette import DARK, LIGHT, mode_role
-from modekeeper.reports.picture import NARROW_IN, WIDE_IN, write_picture
 from modekeeper.reports.recorded import Recorded
-from modekeeper.reports.svg import embedded
 
 __all__ = ["render_page"]
 
@@ -46,7 +46,7 @@ def render_page(recorded: Recorded) -> bytes:
         environment_section(recorded),
         provenance_section(recorded),
     )
-    template = Template(files("modekeeper.reports").joinpath("page.html").read_text(encoding="utf-8"))
+    template = Template(files("modekeeper.reports.page").joinpath("page.html").read_text(encoding="utf-8"))
     page = template.substitute(
         title=text(f"{answer.verdict} · {answer.title}", 200).html,
         light=_variables(LIGHT),

@@ -12,8 +12,8 @@ from modekeeper.artifacts.store import FolderStore
 from modekeeper.loop.observing import observe
 from modekeeper.ports.clock import Clock, StopSignal
 from modekeeper.ports.telemetry import TelemetrySource
-from modekeeper.reports.decision_facts import RawRecording, environment_part, raw_fields, recording_payload
-from modekeeper.reports.publishing import publish_json, times
+from modekeeper.reports.folder.decision_facts import RawRecording, environment_part, raw_fields, recording_payload
+from modekeeper.reports.folder.publishing import publish_json, times
 
 __all__ = ["ObserveJob", "run_observe"]
 

@@ -18,9 +18,9 @@ from modekeeper.loop.run import run
 from modekeeper.loop.settings import LoopSettings
 from modekeeper.ports.clock import Clock, StopSignal
 from modekeeper.ports.telemetry import TelemetrySource
-from modekeeper.reports.decision_facts import CatalogUse, RawRecording, recording_payload
-from modekeeper.reports.run_folder import RunRecord, write_run_folder
-from modekeeper.reports.trace_file import TRACE_NAME, trace_file
+from modekeeper.reports.folder.decision_facts import CatalogUse, RawRecording, recording_payload
+from modekeeper.reports.folder.run_folder import RunRecord, write_run_folder
+from modekeeper.reports.folder.trace_file import TRACE_NAME, trace_file
 from modekeeper.value.opportunity import CostModel
 
 __all__ = ["ClosedLoopJob", "run_closed_loop"]

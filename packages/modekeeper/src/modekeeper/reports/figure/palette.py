@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from modekeeper.model.mode import Mode
-from modekeeper.reports.scene import Tone
+from modekeeper.reports.figure.scene import Tone
 
 __all__ = ["DARK", "HATCHES", "LIGHT", "MODE_INK", "mode_role", "tone_role"]
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from modekeeper.artifacts.contracts.parts import SeriesPoint
 from modekeeper.model.wording import count, level
-from modekeeper.reports.ruler import Ruler
+from modekeeper.reports.figure.ruler import Ruler
 
 __all__ = ["SeriesView", "Spike", "series_view"]
 

@@ -1,0 +1,1 @@
+"""The folders of artifacts the commands write, from the facts the loop recorded."""
