@@ -6,7 +6,7 @@ __all__ = ["DetectorSettings"]
 
 
 class DetectorSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """One default for every job; nothing is tuned to a trace. Windows and runs count judged samples."""
+    """One default for every job, chosen by comparing variants on open traces. Windows and runs count judged samples."""
 
     # Levels: drift of step_time_ms, throughput and loss.
     warmup_samples: int = 20
