@@ -53,7 +53,7 @@ BAD_INPUT = {
     "no such file": (["observe", "--path", "nope.jsonl"], "no such file"),
     "a folder as a file": (["observe", "--path", "a-folder"], "a-folder"),
     "a pattern that matches nothing": (["observe", "--path", "*.nope"], "no file matches"),
-    "no telemetry": (["plan"], "--path"),
+    "no telemetry": (["plan"], "--observe-path"),
     "telemetry twice": (["plan", "--observe-source", "synthetic", "--observe-path", "run.jsonl"], "contradict"),
     "a scenario and a path": (["plan", "--scenario", "drift", "--observe-path", "run.jsonl"], "--scenario"),
     "no such scenario": (["plan", "--scenario", "drft"], "drift"),

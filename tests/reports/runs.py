@@ -372,6 +372,7 @@ def watched(**other: Any) -> WatchReport:
         "mode_spans": SPANS,
         "mode_spans_left_out": 0,
         "telemetry": telemetry(points()),
+        "proposed_actions_count": 1,
         "proposed_total": 4,
         "planned_total": 3,
         "blocked_total": 1,
@@ -388,7 +389,7 @@ def watched(**other: Any) -> WatchReport:
             last_iteration_explain_path=None,
         ),
     }
-    return WatchReport(**(TIMES | READ | facts | other))
+    return WatchReport(**(TIMES | READ | WORTH | facts | other))
 
 
 def recorded(**other: Any) -> Recorded:

@@ -22,7 +22,9 @@ from tests.watch.sessions import (
 )
 
 from modekeeper.artifacts.canonical import json_line
+from modekeeper.artifacts.contracts.parts import SourcePart
 from modekeeper.loop.engine import Engine
+from modekeeper.loop.reading import Reading
 from modekeeper.loop.recorder import RunRecorder
 from modekeeper.loop.run import run
 from modekeeper.model.ingest import IngestCounters
@@ -65,7 +67,15 @@ def decided_at_once(name: str) -> tuple[list[TraceEvent], IngestCounters]:
         path = Path(folder) / "run.jsonl"
         path.write_bytes(STORIES[name]())
         source = open_files([path.as_posix()], clock=ActingClock())
-        run(source, Engine(OFTEN), (RunRecorder(),), Going(), events.append)
+        reading = Reading(
+            name=name,
+            source=source,
+            stop=Going(),
+            duration_s=None,
+            describe_source=lambda: SourcePart(kind="file", describe=name),
+            describe_recording=lambda: None,
+        )
+        run(reading, Engine(OFTEN), RunRecorder(), events.append)
         source.close()
         return events, source.counters()
 

@@ -10,8 +10,7 @@ from modekeeper.artifacts.contracts.reports import ClosedLoopReport
 from modekeeper.artifacts.provenance import provenance
 from modekeeper.artifacts.store import FolderStore
 from modekeeper.cli.clocks import clock_from
-from modekeeper.cli.console import Progress, print_answer, print_json, say
-from modekeeper.cli.deadline import reading_ends
+from modekeeper.cli.console import print_answer, print_json, say
 from modekeeper.cli.deciding import apply_request, refuse_apply, settings_from
 from modekeeper.cli.options import (
     DecisionChoice,
@@ -26,8 +25,7 @@ from modekeeper.cli.options import (
     target_options,
     telemetry_options,
 )
-from modekeeper.cli.sources import opened
-from modekeeper.cli.stopping import stop_on_signals
+from modekeeper.cli.reading import reading
 from modekeeper.loop.apply_request import NO_APPLY, ApplyRequest
 from modekeeper.ports.clock import Clock
 from modekeeper.reports.folder.closed_loop_run import ClosedLoopJob, run_closed_loop
@@ -113,24 +111,16 @@ def decide_into(
     """Run the loop once over the telemetry asked for, into the folder ``out``."""
     store = FolderStore(out)
     settings, catalog = settings_from(decision, k8s_namespace, k8s_deployment)
-    progress = Progress(clock.monotonic_s)
-    with stop_on_signals() as stop, opened(telemetry, clock) as open_telemetry:
-        job = ClosedLoopJob(
-            name=name or open_telemetry.name,
-            source=open_telemetry.source,
-            settings=settings,
-            duration_s=telemetry.duration_s,
-            apply=apply,
-            catalog=catalog,
-            cost=CostModel(gpus=gpus, gpu_hour_usd=gpu_hour_usd),
-            provenance=provenance(),
-            describe_source=open_telemetry.part,
-            describe_recording=open_telemetry.recording,
-        )
-        try:
-            return run_closed_loop(store, job, clock, reading_ends(telemetry, clock, stop), progress.advance)
-        finally:
-            progress.done()
+    job = ClosedLoopJob(
+        name=name,
+        settings=settings,
+        apply=apply,
+        catalog=catalog,
+        cost=CostModel(gpus=gpus, gpu_hour_usd=gpu_hour_usd),
+        provenance=provenance(),
+    )
+    with reading(telemetry, clock) as what:
+        return run_closed_loop(store, what, job, clock)
 
 
 def summary_line(report: ClosedLoopReport) -> str:

@@ -1,9 +1,8 @@
 """An end by the clock, for reading that would otherwise go on until interrupted."""
 
-from modekeeper.cli.options import TelemetryChoice
 from modekeeper.ports.clock import Clock, StopSignal
 
-__all__ = ["Deadline", "reading_ends"]
+__all__ = ["Deadline"]
 
 
 class Deadline:
@@ -23,10 +22,3 @@ class Deadline:
         left_s = max(0.0, self._end_s - self._clock.monotonic_s())
         self._stop.wait(left_s if timeout is None else min(timeout, left_s))
         return self.is_set()
-
-
-def reading_ends(choice: TelemetryChoice, clock: Clock, stop: StopSignal) -> StopSignal:
-    """When to stop reading: a file that is followed may never reach ``--duration`` of telemetry time by itself."""
-    if choice.follow and choice.duration_s is not None:
-        return Deadline(stop, clock, choice.duration_s)
-    return stop

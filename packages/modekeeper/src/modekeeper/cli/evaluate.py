@@ -9,13 +9,12 @@ import click
 from modekeeper.artifacts.contracts.reports import EvalReport
 from modekeeper.artifacts.store import FolderStore
 from modekeeper.cli.clocks import clock_from
-from modekeeper.cli.console import Progress, print_answer, print_json, say
+from modekeeper.cli.console import print_answer, print_json, say
 from modekeeper.cli.deciding import settings_from
 from modekeeper.cli.options import DecisionChoice, TelemetryChoice, cost_options, examples, json_option, out_option
-from modekeeper.cli.sources import opened
-from modekeeper.cli.stopping import stop_on_signals
+from modekeeper.cli.reading import reading
 from modekeeper.ports.clock import Clock
-from modekeeper.reports.folder.eval_run import EvalJob, run_eval
+from modekeeper.reports.folder.eval_run import run_eval
 from modekeeper.value.opportunity import CostModel
 
 __all__ = ["eval_file", "evaluate_into"]
@@ -69,21 +68,9 @@ def evaluate_into(
     """Evaluate the telemetry asked for, into the folder ``out``."""
     store = FolderStore(out)
     settings, _ = settings_from(DecisionChoice(), "default", "trainer")
-    progress = Progress(clock.monotonic_s)
-    with stop_on_signals() as stop, opened(telemetry, clock) as open_telemetry:
-        job = EvalJob(
-            name=name or open_telemetry.name,
-            source=open_telemetry.source,
-            settings=settings,
-            duration_s=telemetry.duration_s,
-            cost=CostModel(gpus=gpus, gpu_hour_usd=gpu_hour_usd),
-            describe_source=open_telemetry.part,
-            describe_recording=open_telemetry.recording,
-        )
-        try:
-            return run_eval(store, job, clock, stop, progress.advance)
-        finally:
-            progress.done()
+    cost = CostModel(gpus=gpus, gpu_hour_usd=gpu_hour_usd)
+    with reading(telemetry, clock) as what:
+        return run_eval(store, what, settings, cost, clock, name=name)
 
 
 def _yes(seen: bool) -> str:

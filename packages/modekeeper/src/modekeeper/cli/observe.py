@@ -8,14 +8,12 @@ import click
 from modekeeper.artifacts.contracts.reports import ObserveReport
 from modekeeper.artifacts.store import FolderStore
 from modekeeper.cli.clocks import clock_from
-from modekeeper.cli.console import Progress, print_json, say, table
-from modekeeper.cli.deadline import reading_ends
+from modekeeper.cli.console import print_json, say, table
 from modekeeper.cli.options import TelemetryChoice, examples, json_option, out_option, telemetry_options
-from modekeeper.cli.sources import opened
-from modekeeper.cli.stopping import stop_on_signals
+from modekeeper.cli.reading import reading
 from modekeeper.model.ingest import IngestCounters
 from modekeeper.ports.clock import Clock
-from modekeeper.reports.folder.observe_run import ObserveJob, run_observe
+from modekeeper.reports.folder.observe_run import run_observe
 
 __all__ = ["ingest_lines", "observe", "observe_into"]
 
@@ -43,18 +41,8 @@ def observe(telemetry: TelemetryChoice, out: str, as_json: bool) -> int:
 def observe_into(out: Path, *, telemetry: TelemetryChoice, clock: Clock) -> ObserveReport:
     """Observe the telemetry asked for, into the folder ``out``."""
     store = FolderStore(out)
-    progress = Progress(clock.monotonic_s)
-    with stop_on_signals() as stop, opened(telemetry, clock) as open_telemetry:
-        job = ObserveJob(
-            source=open_telemetry.source,
-            duration_s=telemetry.duration_s,
-            describe_source=open_telemetry.part,
-            describe_recording=open_telemetry.recording,
-        )
-        try:
-            return run_observe(store, job, clock, reading_ends(telemetry, clock, stop), progress.advance)
-        finally:
-            progress.done()
+    with reading(telemetry, clock) as what:
+        return run_observe(store, what, clock)
 
 
 def _show(report: ObserveReport, out: str) -> None:

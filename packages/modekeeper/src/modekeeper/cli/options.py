@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Callable
+from functools import wraps
 from typing import Any, Literal
 
 import click
@@ -97,7 +98,8 @@ class TelemetryChoice(msgspec.Struct, frozen=True, kw_only=True):
         if self.scenario is not None:
             return "synthetic"
         raise BadInputError(
-            "no telemetry named. Give --path a JSON-lines or CSV file ('-' for standard input), or --source synthetic."
+            f"no telemetry named. Give {self.path_option} a JSON-lines or CSV file ('-' for standard input), "
+            "or --scenario a name."
         )
 
 
@@ -115,24 +117,25 @@ class DecisionChoice(msgspec.Struct, frozen=True, kw_only=True):
 def telemetry_options(prefix: str = "") -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Options that name telemetry, each with ``prefix`` (``observe-``); the command gets ``telemetry``."""
 
-    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
-        def gather(**given: Any) -> Any:
-            choice = TelemetryChoice(
-                source=given.pop("t_source"),
-                paths=given.pop("t_paths"),
-                follow=given.pop("t_follow", False),
-                scenario=given.pop("t_scenario"),
-                seed=given.pop("t_seed"),
-                duration_s=given.pop("t_duration_s"),
-                record_raw=given.pop("t_record_raw"),
-                path_option=f"--{prefix}path",
-            )
-            return function(telemetry=choice, **given)
+    def build(given: dict[str, Any]) -> TelemetryChoice:
+        return TelemetryChoice(path_option=f"--{prefix}path", **given)
 
-        gather.__doc__ = function.__doc__
-        gather.__name__ = function.__name__
-        gather.__click_params__ = getattr(function, "__click_params__", [])  # type: ignore[attr-defined]
-        for option in reversed(_telemetry(prefix)):
+    return _gathered("telemetry", build, _telemetry(prefix))
+
+
+def _gathered(
+    name: str, build: Callable[[dict[str, Any]], Any], options: list[Callable[..., Any]]
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Options whose values reach the command as one argument ``name``; each is declared as ``<name>__<field>``."""
+    mark = f"{name}__"
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(function)
+        def gather(**given: Any) -> Any:
+            own = {key.removeprefix(mark): given.pop(key) for key in list(given) if key.startswith(mark)}
+            return function(**{name: build(own)}, **given)
+
+        for option in reversed(options):
             gather = option(gather)
         return gather
 
@@ -143,33 +146,33 @@ def _telemetry(prefix: str) -> list[Callable[..., Any]]:
     return [
         click.option(
             f"--{prefix}source",
-            "t_source",
+            "telemetry__source",
             type=click.Choice(["file", "synthetic"]),
             help=f"Where telemetry comes from; implied by --{prefix}path or --scenario.",
         ),
         click.option(
             f"--{prefix}path",
-            "t_paths",
+            "telemetry__paths",
             multiple=True,
             metavar="FILE",
             help="JSON lines or CSV, plain, gzip or zstd; a glob; '-' is standard input. May be repeated.",
         ),
         click.option(
             f"--{prefix}follow",
-            "t_follow",
+            "telemetry__follow",
             is_flag=True,
             help="Keep reading as the file grows, until interrupted.",
         ),
         click.option(
             "--scenario",
-            "t_scenario",
+            "telemetry__scenario",
             metavar="NAME",
             help="Synthetic telemetry: stable, drift, burst, straggler, gpu_saturated, mixed_environment "
             "or incident_and_recovery.",
         ),
         click.option(
             "--seed",
-            "t_seed",
+            "telemetry__seed",
             type=click.IntRange(min=0),
             default=0,
             show_default=True,
@@ -177,13 +180,13 @@ def _telemetry(prefix: str) -> list[Callable[..., Any]]:
         ),
         click.option(
             f"--{prefix}duration",
-            "t_duration_s",
+            "telemetry__duration_s",
             type=DURATION,
             help="Read so much telemetry time at most: 90, 90s, 5m, 1h.",
         ),
         click.option(
             f"--{prefix}record-raw",
-            "t_record_raw",
+            "telemetry__record_raw",
             metavar="FILE",
             help="Keep what was read, byte for byte, for a later replay.",
         ),
@@ -193,59 +196,48 @@ def _telemetry(prefix: str) -> list[Callable[..., Any]]:
 def decision_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Options that say how to decide; the command gets ``decision``."""
 
-    def gather(**given: Any) -> Any:
-        choice = DecisionChoice(
-            policy=given.pop("d_policy"),
-            catalog=given.pop("d_catalog"),
-            cooldown_s=given.pop("d_cooldown_s"),
-            max_delta_per_step=given.pop("d_max_delta"),
-            approve_advanced=given.pop("d_approve_advanced"),
-            knobs=_knobs(given.pop("d_knobs")),
-        )
-        return function(decision=choice, **given)
+    def build(given: dict[str, Any]) -> DecisionChoice:
+        return DecisionChoice(**given | {"knobs": _knobs(given["knobs"])})
 
-    gather.__doc__ = function.__doc__
-    gather.__name__ = function.__name__
-    gather.__click_params__ = getattr(function, "__click_params__", [])  # type: ignore[attr-defined]
     options = [
         click.option(
             "--policy",
-            "d_policy",
+            "decision__policy",
             type=click.Choice(["chord", "scalar"]),
             default="chord",
             show_default=True,
             help="Coordinated changes, or the one-knob baseline to compare with.",
         ),
-        click.option("--catalog", "d_catalog", metavar="FILE", help="A chord catalog that narrows the built-in one."),
+        click.option(
+            "--catalog", "decision__catalog", metavar="FILE", help="A chord catalog that narrows the built-in one."
+        ),
         click.option(
             "--knob",
-            "d_knobs",
+            "decision__knobs",
             multiple=True,
             metavar="NAME=VALUE",
             help="Current value of a knob, where the telemetry does not name it. May be repeated.",
         ),
         click.option(
             "--cooldown-s",
-            "d_cooldown_s",
+            "decision__cooldown_s",
             type=_Finite(min=0),
             help="Seconds between two changes by the same chord; never shorter than its catalog says.",
         ),
         click.option(
             "--max-delta-per-step",
-            "d_max_delta",
+            "decision__max_delta_per_step",
             type=_Finite(min=0),
             help="Largest relative change of a knob at once: 0.5 is plus or minus a half.",
         ),
         click.option(
             "--approve-advanced",
-            "d_approve_advanced",
+            "decision__approve_advanced",
             is_flag=True,
             help="Let cold and advanced changes into the plan.",
         ),
     ]
-    for option in reversed(options):
-        gather = option(gather)
-    return gather
+    return _gathered("decision", build, options)(function)
 
 
 def _knobs(texts: tuple[str, ...]) -> dict[str, float]:

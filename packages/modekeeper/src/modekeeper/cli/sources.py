@@ -8,10 +8,10 @@ from pathlib import Path
 
 from modekeeper.artifacts.contracts.parts import SourcePart
 from modekeeper.cli.options import TelemetryChoice
+from modekeeper.loop.reading import RawRecording
 from modekeeper.model.errors import BadInputError
 from modekeeper.ports.clock import Clock
 from modekeeper.ports.telemetry import TelemetrySource
-from modekeeper.reports.folder.decision_facts import RawRecording
 from modekeeper.telemetry.file import FileSource, open_files
 from modekeeper.telemetry.recorder import RawRecorder
 from modekeeper.telemetry.synthetic import SyntheticSource, scenario_names

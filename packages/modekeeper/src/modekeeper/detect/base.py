@@ -18,6 +18,7 @@ __all__ = [
     "cleared",
     "is_pause",
     "known",
+    "placed",
     "position_at",
     "share",
     "signal_from_json",
@@ -73,6 +74,18 @@ def share(effect: float | None) -> str:
     return "by an unknown share" if effect is None else wording.percent(effect)
 
 
+def placed(at: Position, since: Position) -> dict[str, Any]:
+    """The fields of a signal that say where it was decided and where it began."""
+    return {
+        "at_index": at.index,
+        "at_step": at.step,
+        "at_ts_ms": at.ts_ms,
+        "since_index": since.index,
+        "since_step": since.step,
+        "since_ts_ms": since.ts_ms,
+    }
+
+
 def cleared(signal: Signal, at: Position, explanation: str, level: float | None = None) -> Signal:
     """The end of a confirmed finding."""
     return msgspec.structs.replace(
@@ -94,12 +107,7 @@ def undecided(kind: SignalKind, metric: str, at: Position, explanation: str, sam
         phase=Phase.UNDECIDED,
         metric=metric,
         direction=Direction.NEUTRAL,
-        at_index=at.index,
-        at_step=at.step,
-        at_ts_ms=at.ts_ms,
-        since_index=at.index,
-        since_step=at.step,
-        since_ts_ms=at.ts_ms,
+        **placed(at, at),
         samples_used=samples_used,
         explanation=explanation,
     )

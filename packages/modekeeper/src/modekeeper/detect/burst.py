@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from modekeeper.detect.base import BEFORE_FIRST, cleared, is_pause, position_at, share, undecided
+from modekeeper.detect.base import BEFORE_FIRST, cleared, is_pause, placed, position_at, share, undecided
 from modekeeper.detect.history import History, Position
 from modekeeper.detect.robust import clamp, quantile, relative, robust_sd
 from modekeeper.detect.settings import DetectorSettings
@@ -161,12 +161,7 @@ class BurstDetector:
             phase=Phase.CONFIRMED,
             metric=METRIC,
             direction=Direction.NEUTRAL if cause == "announced_pause" else Direction.WORSE,
-            at_index=at.index,
-            at_step=at.step,
-            at_ts_ms=at.ts_ms,
-            since_index=run.start.index,
-            since_step=run.start.step,
-            since_ts_ms=run.start.ts_ms,
+            **placed(at, run.start),
             baseline=level.median,
             level=peak,
             effect=effect,

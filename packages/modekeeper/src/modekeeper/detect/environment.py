@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from modekeeper.detect.base import BEFORE_FIRST, position_at, undecided
+from modekeeper.detect.base import BEFORE_FIRST, placed, position_at, undecided
 from modekeeper.detect.history import Position
 from modekeeper.detect.settings import DetectorSettings
 from modekeeper.model.block import SampleBlock
@@ -60,12 +60,7 @@ class EnvironmentDetector:
                 phase=Phase.CONFIRMED,
                 metric=field,
                 direction=Direction.NEUTRAL,
-                at_index=at.index,
-                at_step=at.step,
-                at_ts_ms=at.ts_ms,
-                since_index=at.index,
-                since_step=at.step,
-                since_ts_ms=at.ts_ms,
+                **placed(at, at),
                 confidence=1.0,
                 samples_used=2,
                 nodes=both if field == "node" else (),

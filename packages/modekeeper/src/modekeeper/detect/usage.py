@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from modekeeper.detect.base import cleared, signal_from_json, signal_to_json
+from modekeeper.detect.base import cleared, placed, signal_from_json, signal_to_json
 from modekeeper.detect.history import History, Position
 from modekeeper.detect.robust import run_start
 from modekeeper.model.signal import Direction, Phase, Signal, SignalKind
@@ -70,12 +70,7 @@ class UsageTrigger:
             phase=Phase.CONFIRMED,
             metric=self._metric,
             direction=self._direction,
-            at_index=at.index,
-            at_step=at.step,
-            at_ts_ms=at.ts_ms,
-            since_index=since.index,
-            since_step=since.step,
-            since_ts_ms=since.ts_ms,
+            **placed(at, since),
             level=level,
             confidence=share,
             samples_used=self._window,

@@ -1,17 +1,14 @@
 """Looking without deciding: the detectors along a stream."""
 
-from collections.abc import Callable
-
 import msgspec
 
 from modekeeper.artifacts.contracts.parts import Findings, Telemetry
 from modekeeper.detect.panel import Panel
 from modekeeper.loop.findings import FindingsRegister
+from modekeeper.loop.reading import Reading
 from modekeeper.loop.run import limited, read_all
 from modekeeper.loop.series import SeriesRecorder
 from modekeeper.model.signal import Environment
-from modekeeper.ports.clock import StopSignal
-from modekeeper.ports.telemetry import TelemetrySource
 
 __all__ = ["Observation", "observe"]
 
@@ -24,20 +21,14 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     environment: Environment
 
 
-def observe(
-    source: TelemetrySource,
-    stop: StopSignal,
-    *,
-    duration_s: float | None = None,
-    advanced: Callable[[int], None] = lambda _count: None,
-) -> Observation:
-    """Read ``source`` to its end, or to ``duration_s`` of telemetry time, and say what is in it."""
+def observe(reading: Reading) -> Observation:
+    """Read to the end and say what is in it."""
     panel, register, series = Panel(), FindingsRegister(), SeriesRecorder()
-    for block in limited(read_all(source, stop), duration_s):
+    for block in limited(read_all(reading.source, reading.stop), reading.duration_s):
         series.add(block)
         for signal in panel.update(block):
             register.add(signal)
-        advanced(len(block))
+        reading.advanced(len(block))
     telemetry = series.telemetry()
     for signal in panel.conclude() if telemetry.sample_count else ():
         register.add(signal)

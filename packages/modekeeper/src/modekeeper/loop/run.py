@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 
 from modekeeper.loop.engine import Engine
+from modekeeper.loop.reading import Reading
 from modekeeper.loop.recorder import RunRecorder
 from modekeeper.model.block import SampleBlock
 from modekeeper.model.trace import TraceEvent
@@ -40,31 +41,15 @@ class Feed:
         self._sink(event)
 
 
-def run(
-    source: TelemetrySource,
-    engine: Engine,
-    recorders: tuple[RunRecorder, ...],
-    stop: StopSignal,
-    sink: EventSink,
-    *,
-    duration_s: float | None = None,
-    advanced: Callable[[int], None] = lambda _count: None,
-) -> None:
-    """Read ``source`` to its end and decide along the way; every tick goes to ``sink`` and to ``recorders``.
+def run(reading: Reading, engine: Engine, recorder: RunRecorder, sink: EventSink) -> None:
+    """Read to the end and decide along the way; every tick goes to ``recorder`` and to ``sink``.
 
-    Args:
-        source: where the samples come from.
-        engine: what decides.
-        recorders: what keeps the facts for the reports.
-        stop: set when the user wants to stop; what was read so far is still decided upon.
-        sink: takes the decision trace.
-        duration_s: read so much telemetry time at most, from the first sample.
-        advanced: told how many samples each block had.
+    When ``reading.stop`` is set, what was read so far is still decided upon.
     """
-    feed = Feed(engine, recorders, sink)
-    for block in limited(read_all(source, stop), duration_s):
+    feed = Feed(engine, (recorder,), sink)
+    for block in limited(read_all(reading.source, reading.stop), reading.duration_s):
         feed.take(block)
-        advanced(len(block))
+        reading.advanced(len(block))
     feed.record(engine.finish())
 
 

@@ -7,7 +7,7 @@ from typing import TypeAlias
 import msgspec
 
 from modekeeper.artifacts.contracts.parts import Answer, OpportunityAssumption
-from modekeeper.artifacts.contracts.reports import ClosedLoopReport, EvalReport, WatchReport
+from modekeeper.artifacts.contracts.reports import ClosedLoopReport, EvalReport, JudgedReport, WatchReport
 from modekeeper.model.ingest import IngestCounters
 from modekeeper.model.trace import Decision
 from modekeeper.reports.untrusted import visible
@@ -180,7 +180,7 @@ def _answer(answer: Answer) -> list[str]:
     return blocks
 
 
-def _opportunity(report: ClosedLoopReport | EvalReport) -> str:
+def _opportunity(report: JudgedReport) -> str:
     estimate: dict[str, _Value] = {
         "opportunity_hours_est": report.opportunity_hours_est,
         "opportunity_hours_low": report.opportunity_hours_low,

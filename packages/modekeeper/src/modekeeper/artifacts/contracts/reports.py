@@ -27,6 +27,7 @@ __all__ = [
     "DoctorReport",
     "EvalReport",
     "EvalSignals",
+    "JudgedReport",
     "ObserveReport",
     "Opportunity",
     "QuickstartReport",
@@ -94,20 +95,16 @@ class EvalSignals(msgspec.Struct, frozen=True, kw_only=True):
     """``loss_missing``, ``worker_latencies_missing`` …: what the telemetry did not carry. Sorted."""
 
 
-class EvalReport(TelemetryReport, frozen=True, kw_only=True):
-    """``eval_latest.json``: is the job healthy, and what is it worth to act."""
+class JudgedReport(TelemetryReport, frozen=True, kw_only=True):
+    """What every report carries that judges a job."""
 
-    schema_version: Literal["eval.v0"] = "eval.v0"
     mode: Mode
     answer: Answer
-    sample_count: int
-    telemetry_points_included: bool
-    """Whether the sample carried both loss and throughput."""
-    signals: EvalSignals
     findings: Findings
     mode_spans: tuple[ModeSpan, ...]
     mode_spans_left_out: int
     proposed_actions_count: int
+    """Actions proposed at the end, those a gate holds back included."""
     opportunity_hours_est: float
     opportunity_hours_low: float | None
     opportunity_hours_high: float | None
@@ -116,7 +113,17 @@ class EvalReport(TelemetryReport, frozen=True, kw_only=True):
     opportunity_assumptions: tuple[OpportunityAssumption, ...]
 
 
-class ClosedLoopReport(TelemetryReport, frozen=True, kw_only=True):
+class EvalReport(JudgedReport, frozen=True, kw_only=True):
+    """``eval_latest.json``: is the job healthy, and what is it worth to act."""
+
+    schema_version: Literal["eval.v0"] = "eval.v0"
+    sample_count: int
+    telemetry_points_included: bool
+    """Whether the sample carried both loss and throughput."""
+    signals: EvalSignals
+
+
+class ClosedLoopReport(JudgedReport, frozen=True, kw_only=True):
     """``closed_loop_latest.json``: the decision a run ended with, and everything that led to it."""
 
     schema_version: Literal["v0"] = "v0"
@@ -132,7 +139,6 @@ class ClosedLoopReport(TelemetryReport, frozen=True, kw_only=True):
     kill_switch_active: bool
     kill_switch_signal: str | None
     verify_ok: bool | None
-    mode: Mode
     chord: str
     blocked_reason: str | None
     """Why the standing proposal is not in the plan; ``None`` where nothing is held back."""
@@ -140,8 +146,6 @@ class ClosedLoopReport(TelemetryReport, frozen=True, kw_only=True):
     """Knobs the plan would set."""
     decisions: tuple[Decision, ...]
     """The decisions that stand at the end."""
-    proposed_actions_count: int
-    """Actions proposed at the end, those a gate holds back included."""
     planned_actions_count: int
     """Actions in the plan."""
     k8s_plan_path: str
@@ -152,18 +156,8 @@ class ClosedLoopReport(TelemetryReport, frozen=True, kw_only=True):
     explain_path: str
     policy_bundle_path: str
     rollback_plan_path: str | None
-    findings: Findings
-    mode_spans: tuple[ModeSpan, ...]
-    mode_spans_left_out: int
     transitions_total: int
     telemetry: Telemetry
-    answer: Answer
-    opportunity_hours_est: float
-    opportunity_hours_low: float | None
-    opportunity_hours_high: float | None
-    opportunity_usd_est: float | None
-    opportunity_tokens_est: float | None
-    opportunity_assumptions: tuple[OpportunityAssumption, ...]
 
 
 class WatchArtifactPaths(msgspec.Struct, frozen=True, kw_only=True):
@@ -175,8 +169,11 @@ class WatchArtifactPaths(msgspec.Struct, frozen=True, kw_only=True):
     last_iteration_explain_path: str | None
 
 
-class WatchReport(Report, frozen=True, kw_only=True):
-    """``watch_latest.json``: a session of iterations, rolled up. Rewritten after each of them."""
+class WatchReport(JudgedReport, frozen=True, kw_only=True):
+    """``watch_latest.json``: a session of iterations, rolled up. Rewritten after each of them.
+
+    ``observe_ingest`` counts over all iterations.
+    """
 
     schema_version: Literal["v0"] = "v0"
     dry_run: bool
@@ -190,14 +187,6 @@ class WatchReport(Report, frozen=True, kw_only=True):
     """Intervals that had passed before the iteration before them was done."""
     stop_reason: str | None
     """``max_iterations``, ``signal``, ``blocked`` or ``failed``; ``None`` while it runs."""
-    source: SourcePart
-    observe_ingest: IngestCounters
-    """Over all iterations."""
-    observe_record_raw_path: str | None = None
-    observe_record_raw_lines: int | None = None
-    observe_record_raw_bytes: int | None = None
-    observe_record_raw_truncated: bool | None = None
-    environment: EnvironmentPart
     ticks_total: int
     transitions_total: int
     confirmed_by_kind: dict[str, int]
@@ -207,13 +196,8 @@ class WatchReport(Report, frozen=True, kw_only=True):
     blocked_total: int
     applied_total: int
     no_data_iterations: int
-    mode: Mode
     chord: str
-    findings: Findings
-    mode_spans: tuple[ModeSpan, ...]
-    mode_spans_left_out: int
     telemetry: Telemetry
-    answer: Answer
     kept_iterations: tuple[str, ...]
     """Folders of the iterations still on disk, the oldest first."""
     artifact_paths: WatchArtifactPaths

@@ -1,24 +1,22 @@
 """One closed-loop run from a source to a folder of artifacts."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import msgspec
 
 from modekeeper.artifacts.contracts.bundle import Provenance
-from modekeeper.artifacts.contracts.parts import SourcePart
 from modekeeper.artifacts.contracts.reports import ClosedLoopReport
 from modekeeper.artifacts.explain import ExplainLog
 from modekeeper.artifacts.store import FolderStore
 from modekeeper.artifacts.times import file_stamp
 from modekeeper.loop.apply_request import ApplyRequest
 from modekeeper.loop.engine import Engine
+from modekeeper.loop.reading import Reading
 from modekeeper.loop.recorder import RunRecorder
 from modekeeper.loop.run import run
 from modekeeper.loop.settings import LoopSettings
-from modekeeper.ports.clock import Clock, StopSignal
-from modekeeper.ports.telemetry import TelemetrySource
-from modekeeper.reports.folder.decision_facts import CatalogUse, RawRecording, recording_payload
+from modekeeper.ports.clock import Clock
+from modekeeper.reports.folder.decision_facts import CatalogUse, recording_payload
 from modekeeper.reports.folder.run_folder import RunRecord, write_run_folder
 from modekeeper.reports.folder.trace_file import TRACE_NAME, trace_file
 from modekeeper.value.opportunity import CostModel
@@ -28,28 +26,18 @@ __all__ = ["ClosedLoopJob", "run_closed_loop"]
 
 @dataclass(frozen=True, kw_only=True)
 class ClosedLoopJob:
-    """What to decide upon, and how."""
+    """How to decide."""
 
-    name: str
-    """What the answer calls the job."""
-    source: TelemetrySource
+    name: str | None
+    """What the answer calls the job; the name of the telemetry where ``None``."""
     settings: LoopSettings
-    duration_s: float | None
     apply: ApplyRequest
     catalog: CatalogUse
     cost: CostModel
     provenance: Provenance
-    describe_source: Callable[[], SourcePart]
-    describe_recording: Callable[[], RawRecording | None]
 
 
-def run_closed_loop(
-    store: FolderStore,
-    job: ClosedLoopJob,
-    clock: Clock,
-    stop: StopSignal,
-    advanced: Callable[[int], None] = lambda _count: None,
-) -> ClosedLoopReport:
+def run_closed_loop(store: FolderStore, reading: Reading, job: ClosedLoopJob, clock: Clock) -> ClosedLoopReport:
     """Read, decide and write every artifact of the run into ``store``.
 
     Raises:
@@ -58,20 +46,20 @@ def run_closed_loop(
     """
     started = clock.now()
     explain = ExplainLog(clock)
-    explain.add("run_started", source=job.describe_source().describe, policy=job.settings.policy)
+    explain.add("run_started", source=reading.describe_source().describe, policy=job.settings.policy)
     engine, recorder = Engine(job.settings), RunRecorder()
     with trace_file(store) as trace:
-        run(job.source, engine, (recorder,), stop, trace.add, duration_s=job.duration_s, advanced=advanced)
+        run(reading, engine, recorder, trace.add)
     finished = clock.now()
     store.also_as(TRACE_NAME, f"decision_trace_{file_stamp(finished)}.jsonl")
-    ingest, raw = job.source.counters(), job.describe_recording()
+    ingest, raw = reading.source.counters(), reading.describe_recording()
     explain.add("observe_ingest", **msgspec.to_builtins(ingest), **recording_payload(raw))
     for span in recorder.mode_spans:
         explain.add("mode_entered", mode=span.mode, reason=span.reason, index=span.from_index, step=span.from_step)
     record = RunRecord(
-        name=job.name,
+        name=job.name or reading.name,
         settings=job.settings,
-        source=job.describe_source(),
+        source=reading.describe_source(),
         ingest=ingest,
         environment=engine.environment(),
         recorder=recorder,

@@ -6,6 +6,7 @@ from typing import Any
 
 from modekeeper.artifacts.contracts.parts import Answer, EnvironmentPart
 from modekeeper.artifacts.contracts.reports import Opportunity
+from modekeeper.loop.reading import RawRecording
 from modekeeper.loop.recorder import RunRecorder
 from modekeeper.loop.settings import LoopSettings
 from modekeeper.loop.tick import LoopState
@@ -15,7 +16,6 @@ from modekeeper.value.opportunity import CostModel, estimate_opportunity
 
 __all__ = [
     "CatalogUse",
-    "RawRecording",
     "answer_of",
     "environment_part",
     "opportunity_fields",
@@ -31,16 +31,6 @@ class CatalogUse:
 
     source: str
     trusted: bool
-
-
-@dataclass(frozen=True, kw_only=True)
-class RawRecording:
-    """What the raw recorder kept."""
-
-    path: str
-    lines: int
-    bytes: int
-    truncated: bool
 
 
 def environment_part(environment: Environment) -> EnvironmentPart:

@@ -1,24 +1,20 @@
 """One evaluation from a source to a folder: is the job healthy, and what would it be worth to act."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
 import msgspec
 
-from modekeeper.artifacts.contracts.parts import Finding, SourcePart
+from modekeeper.artifacts.contracts.parts import Finding
 from modekeeper.artifacts.contracts.reports import EvalReport, EvalSignals
 from modekeeper.artifacts.explain import ExplainLog
 from modekeeper.artifacts.store import FolderStore
 from modekeeper.loop.engine import Engine
+from modekeeper.loop.reading import Reading
 from modekeeper.loop.recorder import RunRecorder
 from modekeeper.loop.run import run
 from modekeeper.loop.settings import LoopSettings
 from modekeeper.model.signal import Direction, SignalKind
-from modekeeper.ports.clock import Clock, StopSignal
-from modekeeper.ports.telemetry import TelemetrySource
+from modekeeper.ports.clock import Clock
 from modekeeper.reports.answer import telemetry_gaps
 from modekeeper.reports.folder.decision_facts import (
-    RawRecording,
     answer_of,
     environment_part,
     opportunity_fields,
@@ -30,28 +26,17 @@ from modekeeper.reports.folder.publishing import path_in, publish_json, times
 from modekeeper.reports.markdown import eval_summary
 from modekeeper.value.opportunity import CostModel
 
-__all__ = ["EvalJob", "run_eval"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class EvalJob:
-    """What to evaluate."""
-
-    name: str
-    source: TelemetrySource
-    settings: LoopSettings
-    duration_s: float | None
-    cost: CostModel
-    describe_source: Callable[[], SourcePart]
-    describe_recording: Callable[[], RawRecording | None]
+__all__ = ["run_eval"]
 
 
 def run_eval(
     store: FolderStore,
-    job: EvalJob,
+    reading: Reading,
+    settings: LoopSettings,
+    cost: CostModel,
     clock: Clock,
-    stop: StopSignal,
-    advanced: Callable[[int], None] = lambda _count: None,
+    *,
+    name: str | None = None,
 ) -> EvalReport:
     """Read, judge and write ``eval_latest.json``, ``eval_summary.md`` and ``explain.jsonl``.
 
@@ -61,25 +46,25 @@ def run_eval(
     """
     started = clock.now()
     explain = ExplainLog(clock)
-    explain.add("run_started", source=job.describe_source().describe)
-    engine, recorder = Engine(job.settings), RunRecorder()
-    run(job.source, engine, (recorder,), stop, lambda _event: None, duration_s=job.duration_s, advanced=advanced)
+    explain.add("run_started", source=reading.describe_source().describe)
+    engine, recorder = Engine(settings), RunRecorder()
+    run(reading, engine, recorder, lambda _event: None)
     finished = clock.now()
     telemetry, findings, state = recorder.series.telemetry(), recorder.findings(), engine.state
-    raw, ingest = job.describe_recording(), job.source.counters()
+    raw, ingest = reading.describe_recording(), reading.source.counters()
     report = EvalReport(
         **times(started, finished),
-        source=job.describe_source(),
+        source=reading.describe_source(),
         observe_ingest=ingest,
         **raw_fields(raw),
         environment=environment_part(engine.environment()),
         mode=state.modes.mode,
         answer=answer_of(
-            job.name,
-            job.settings,
+            name or reading.name,
+            settings,
             recorder=recorder,
             state=state,
-            cost=job.cost,
+            cost=cost,
             next_steps=[f"report: {path_in(store, 'eval_latest.json')}"],
         ),
         sample_count=telemetry.sample_count,
@@ -89,7 +74,7 @@ def run_eval(
         mode_spans=recorder.mode_spans,
         mode_spans_left_out=recorder.mode_spans_left_out,
         proposed_actions_count=sum(len(decision.proposal.actions) for decision in state.standing),
-        **opportunity_fields(opportunity_of(recorder, job.cost)),
+        **opportunity_fields(opportunity_of(recorder, cost)),
     )
     explain.add("observe_ingest", **msgspec.to_builtins(ingest), **recording_payload(raw))
     explain.add("verdict", mode=report.mode, verdict=report.answer.verdict)

@@ -1,40 +1,20 @@
 """One observation from a source to a folder of artifacts: what was seen, without a decision."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
 import msgspec
 
-from modekeeper.artifacts.contracts.parts import SourcePart
 from modekeeper.artifacts.contracts.reports import ObserveReport
 from modekeeper.artifacts.explain import ExplainLog
 from modekeeper.artifacts.store import FolderStore
 from modekeeper.loop.observing import observe
-from modekeeper.ports.clock import Clock, StopSignal
-from modekeeper.ports.telemetry import TelemetrySource
-from modekeeper.reports.folder.decision_facts import RawRecording, environment_part, raw_fields, recording_payload
+from modekeeper.loop.reading import Reading
+from modekeeper.ports.clock import Clock
+from modekeeper.reports.folder.decision_facts import environment_part, raw_fields, recording_payload
 from modekeeper.reports.folder.publishing import publish_json, times
 
-__all__ = ["ObserveJob", "run_observe"]
+__all__ = ["run_observe"]
 
 
-@dataclass(frozen=True, kw_only=True)
-class ObserveJob:
-    """What to look at."""
-
-    source: TelemetrySource
-    duration_s: float | None
-    describe_source: Callable[[], SourcePart]
-    describe_recording: Callable[[], RawRecording | None]
-
-
-def run_observe(
-    store: FolderStore,
-    job: ObserveJob,
-    clock: Clock,
-    stop: StopSignal,
-    advanced: Callable[[int], None] = lambda _count: None,
-) -> ObserveReport:
+def run_observe(store: FolderStore, reading: Reading, clock: Clock) -> ObserveReport:
     """Read, detect and write ``observe_latest.json`` and ``explain.jsonl``.
 
     Raises:
@@ -43,14 +23,14 @@ def run_observe(
     """
     started = clock.now()
     explain = ExplainLog(clock)
-    explain.add("run_started", source=job.describe_source().describe)
-    seen = observe(job.source, stop, duration_s=job.duration_s, advanced=advanced)
+    explain.add("run_started", source=reading.describe_source().describe)
+    seen = observe(reading)
     finished = clock.now()
-    ingest, raw = job.source.counters(), job.describe_recording()
+    ingest, raw = reading.source.counters(), reading.describe_recording()
     explain.add("observe_ingest", **msgspec.to_builtins(ingest), **recording_payload(raw))
     report = ObserveReport(
         **times(started, finished),
-        source=job.describe_source(),
+        source=reading.describe_source(),
         observe_ingest=ingest,
         **raw_fields(raw),
         environment=environment_part(seen.environment),

@@ -13,6 +13,7 @@ from modekeeper.artifacts.contracts.reports import ClosedLoopReport
 from modekeeper.artifacts.explain import ExplainLog
 from modekeeper.artifacts.store import FolderStore
 from modekeeper.loop.apply_request import ApplyRequest, apply_block_reasons
+from modekeeper.loop.reading import RawRecording
 from modekeeper.loop.recorder import RunRecorder
 from modekeeper.loop.settings import LoopSettings
 from modekeeper.loop.tick import LoopState
@@ -26,7 +27,6 @@ from modekeeper.policy.catalog import catalog_digest
 from modekeeper.policy.knobs import registry_digest
 from modekeeper.reports.folder.decision_facts import (
     CatalogUse,
-    RawRecording,
     answer_of,
     environment_part,
     opportunity_fields,

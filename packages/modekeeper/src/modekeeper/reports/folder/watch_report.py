@@ -11,13 +11,20 @@ from modekeeper.artifacts.contracts.reports import WatchArtifactPaths, WatchRepo
 from modekeeper.artifacts.store import FolderStore
 from modekeeper.artifacts.times import file_stamp, parse_iso
 from modekeeper.loop.apply_request import ApplyRequest
+from modekeeper.loop.reading import RawRecording
 from modekeeper.loop.recorder import RunRecorder
 from modekeeper.loop.settings import LoopSettings
 from modekeeper.loop.tick import LoopState
 from modekeeper.model.ingest import IngestCounters
 from modekeeper.model.signal import Environment
 from modekeeper.model.wording import count
-from modekeeper.reports.folder.decision_facts import RawRecording, answer_of, environment_part, raw_fields
+from modekeeper.reports.folder.decision_facts import (
+    answer_of,
+    environment_part,
+    opportunity_fields,
+    opportunity_of,
+    raw_fields,
+)
 from modekeeper.reports.folder.publishing import path_in, times
 from modekeeper.reports.markdown import watch_summary
 from modekeeper.value.opportunity import CostModel
@@ -98,6 +105,8 @@ def watch_report(store: FolderStore, roll_up: WatchRollUp) -> WatchReport:
         mode_spans_left_out=recorder.mode_spans_left_out,
         telemetry=recorder.series.telemetry(),
         answer=_answer(roll_up),
+        proposed_actions_count=sum(len(decision.proposal.actions) for decision in state.standing),
+        **opportunity_fields(opportunity_of(recorder, roll_up.cost)),
         kept_iterations=roll_up.kept,
         artifact_paths=WatchArtifactPaths(
             watch_latest_path=path_in(store, "watch_latest.json"),

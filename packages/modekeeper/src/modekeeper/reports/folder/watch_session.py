@@ -19,6 +19,7 @@ from modekeeper.artifacts.store import FolderStore
 from modekeeper.artifacts.times import iso_utc, parse_iso
 from modekeeper.loop.apply_request import ApplyRequest
 from modekeeper.loop.engine import Engine
+from modekeeper.loop.reading import RawRecording
 from modekeeper.loop.recorder import RunRecorder
 from modekeeper.loop.schedule import next_slot
 from modekeeper.loop.settings import LoopSettings
@@ -26,7 +27,7 @@ from modekeeper.loop.watching import IterationFacts, iterate
 from modekeeper.model.errors import BadInputError, FailedError
 from modekeeper.ports.clock import Clock, StopSignal
 from modekeeper.ports.telemetry import TelemetrySource
-from modekeeper.reports.folder.decision_facts import CatalogUse, RawRecording
+from modekeeper.reports.folder.decision_facts import CatalogUse
 from modekeeper.reports.folder.run_folder import RunRecord, write_run_folder
 from modekeeper.reports.folder.trace_file import TRACE_NAME, trace_file
 from modekeeper.reports.folder.watch_report import WatchRollUp, failed_report, publish_watch_report, watch_report

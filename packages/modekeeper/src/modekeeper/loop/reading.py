@@ -1,0 +1,43 @@
+"""One pass over telemetry: the source, when to stop, and how reports speak of it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from modekeeper.artifacts.contracts.parts import SourcePart
+from modekeeper.ports.clock import StopSignal
+from modekeeper.ports.telemetry import TelemetrySource
+
+__all__ = ["RawRecording", "Reading"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RawRecording:
+    """What the raw recorder kept."""
+
+    path: str
+    lines: int
+    bytes: int
+    truncated: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """What is read in one pass.
+
+    Attributes:
+        name: what the answer calls the job, where nobody named it.
+        source: where the samples come from.
+        stop: set when the user wants to stop.
+        duration_s: read so much telemetry time at most, from the first sample.
+        describe_source: how reports name the source; complete only after reading.
+        describe_recording: what the raw recorder kept so far.
+        advanced: told how many samples each block had.
+    """
+
+    name: str
+    source: TelemetrySource
+    stop: StopSignal
+    duration_s: float | None
+    describe_source: Callable[[], SourcePart]
+    describe_recording: Callable[[], RawRecording | None]
+    advanced: Callable[[int], None] = lambda _count: None
