@@ -1,6 +1,7 @@
 """Writes the published JSON Schemas (draft 2020-12) from the artifact types: ``make schemas``."""
 
 import sys
+from inspect import cleandoc
 from pathlib import Path
 from typing import Any
 
@@ -51,8 +52,18 @@ def schema_files() -> dict[str, bytes]:
 
 
 def _schema(name: str, kind: type[msgspec.Struct]) -> dict[str, Any]:
-    schema = msgspec.json.schema(kind, schema_hook=None)
+    schema = _described(msgspec.json.schema(kind))
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": f"urn:modekeeper:{name}", **schema}
+
+
+def _described(schema: Any) -> Any:
+    """Descriptions come from docstrings, which Python keeps indented before 3.13 and not since."""
+    if isinstance(schema, dict):
+        return {
+            key: cleandoc(value) if key == "description" and isinstance(value, str) else _described(value)
+            for key, value in schema.items()
+        }
+    return [_described(item) for item in schema] if isinstance(schema, list) else schema
 
 
 def main() -> None:
