@@ -3,6 +3,8 @@
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from modekeeper.artifacts.contracts.parts import Finding, SeriesPoint, Telemetry
 from modekeeper.model.signal import Direction, Phase, Signal, SignalKind
@@ -110,3 +112,12 @@ def test_what_is_assumed_is_said() -> None:
     assert gpus(telemetry(), CostModel()) == (1.0, "assumed")
     assert gpus(telemetry(workers=16), CostModel()) == (16.0, "telemetry")
     assert gpus(telemetry(workers=16), CostModel(gpus=32)) == (32.0, "given")
+
+
+@given(st.lists(st.tuples(st.integers(0, 60), st.integers(1, 40), st.integers(1, 9)), max_size=12))
+def test_each_step_is_charged_to_the_costliest_finding_that_stands_then(spans: list[tuple[int, int, int]]) -> None:
+    findings = [finding(since, since + length, 1000.0 + 1000.0 * cost) for since, length, cost in spans]
+    expected = 0.0
+    for step in range(100):
+        expected += max((1000.0 * cost for since, length, cost in spans if since <= step < since + length), default=0.0)
+    assert hours(findings, gpus=1) == pytest.approx(expected / HOUR_MS, abs=1e-6)

@@ -6,7 +6,9 @@ The interval comes from the detectors' own intervals of the effect. A steady job
 its hardware could do: the estimate speaks of the job against itself.
 """
 
+from collections import deque
 from collections.abc import Sequence
+from heapq import heappop, heappush
 from itertools import pairwise
 
 import msgspec
@@ -114,13 +116,22 @@ def _loss(finding: Finding, sample_count: int) -> _Loss | None:
 
 
 def _total(losses: Sequence[_Loss]) -> tuple[float, float, float]:
-    """Lost milliseconds (estimate, low, high): in each stretch the costliest finding counts."""
+    """Lost milliseconds (estimate, low, high): in each stretch the costliest finding counts.
+
+    A sweep over the borders with the standing losses in a heap, the costliest on top.
+    """
     borders = sorted({edge for loss in losses for edge in (loss.start, loss.stop)})
+    waiting = deque(sorted(losses, key=lambda loss: (loss.start, loss.stop)))
+    standing: list[tuple[float, int, int, _Loss]] = []
     total = low = high = 0.0
     for start, stop in pairwise(borders):
-        standing = [loss for loss in losses if loss.start <= start and loss.stop >= stop]
+        while waiting and waiting[0].start <= start:
+            loss = waiting.popleft()
+            heappush(standing, (-loss.excess_ms, -loss.start, len(waiting), loss))
+        while standing and standing[0][3].stop <= start:
+            heappop(standing)
         if standing:
-            worst = max(standing, key=lambda loss: (loss.excess_ms, loss.start, loss.stop))
+            worst = standing[0][3]
             total += worst.excess_ms * (stop - start)
             low += worst.excess_low_ms * (stop - start)
             high += worst.excess_high_ms * (stop - start)
