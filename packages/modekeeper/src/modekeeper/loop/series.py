@@ -52,11 +52,14 @@ class SeriesRecorder:
     def __init__(self, points: int = 600) -> None:
         self._points = points
         self._state = _State()
+        self._told: Telemetry | None = None
+        """The series as it was last asked for: several reports ask for the same one."""
 
     def add(self, block: SampleBlock) -> None:
         """Take in the next samples of the stream."""
         if not len(block):
             return
+        self._told = None
         state = self._state
         state.first = state.first or (int(block.ts_ms[0]), block.step_at(0))
         state.last = (int(block.ts_ms[-1]), block.step_at(len(block) - 1))
@@ -86,6 +89,11 @@ class SeriesRecorder:
 
     def telemetry(self) -> Telemetry:
         """The series so far."""
+        if self._told is None:
+            self._told = self._telemetry()
+        return self._told
+
+    def _telemetry(self) -> Telemetry:
         state = self._state
         runs = [*state.runs, state.open_run] if state.open_run else state.runs
         return Telemetry(
@@ -111,6 +119,7 @@ class SeriesRecorder:
             msgspec.ValidationError: it is not one.
         """
         self._state = msgspec.convert(snapshot, _State)
+        self._told = None
 
     def _close(self, run: _Run) -> None:
         state = self._state
