@@ -9,7 +9,7 @@ from modekeeper.model.signal import Phase, Signal
 
 __all__ = ["FindingsRegister"]
 
-_KEPT = 300
+_KEPT = 100
 """So many ended findings are kept; older ones are counted."""
 
 

@@ -12,7 +12,7 @@ from modekeeper.model.trace import DecisionStatus, TraceEvent
 
 __all__ = ["RunRecorder", "Totals"]
 
-_KEPT = 300
+_KEPT = 100
 """So many stays are kept; older ones are counted."""
 
 
