@@ -256,5 +256,7 @@ def _unknown(telemetry: Telemetry, undecided: Sequence[Signal]) -> list[str]:
         return []
     gaps = telemetry_gaps(telemetry)
     missing = [f'no {name} in the telemetry: {_HINTS[name]}. Emit "{name}", see docs/TELEMETRY.md' for name in gaps]
-    open_questions = [s.explanation for s in undecided if s.explanation and s.metric not in gaps]
-    return [*missing, *list(dict.fromkeys(open_questions))[:_MOST_REASONS]]
+    said = tuple(f"no {name} in the telemetry" for name in gaps)
+    rest = (s.explanation for s in undecided if s.metric not in gaps and s.explanation)
+    open_questions = list(dict.fromkeys(text for text in rest if not text.startswith(said)))
+    return [*missing, *open_questions[:_MOST_REASONS]]
