@@ -45,14 +45,17 @@ def facts(**changes: Any) -> RunFacts:
 
 
 def undecided(metric: str, explanation: str) -> Signal:
+    places: dict[str, Any] = dict.fromkeys(("at_index", "at_step", "at_ts_ms", "since_index", "since_step"), 9)
     return Signal(
-        id=f"x-{metric}", kind=SignalKind.DATA_STARVATION, phase=Phase.UNDECIDED, metric=metric,
-        explanation=explanation, direction=Direction.NEUTRAL, at_index=9, at_step=9, at_ts_ms=9, since_index=9, since_step=9, since_ts_ms=9,
-    )  # fmt: skip
-
-
-def seen(samples: int, *metrics: str) -> Telemetry:
-    return msgspec.structs.replace(telemetry(points()), sample_count=samples, metrics_seen=metrics)
+        id=f"x-{metric}",
+        kind=SignalKind.DATA_STARVATION,
+        phase=Phase.UNDECIDED,
+        metric=metric,
+        explanation=explanation,
+        direction=Direction.NEUTRAL,
+        since_ts_ms=9,
+        **places,
+    )
 
 
 @pytest.mark.parametrize("samples", [0, 1, 119])
