@@ -58,6 +58,10 @@ def undecided(metric: str, explanation: str) -> Signal:
     )
 
 
+def seen(samples: int, *metrics: str) -> Telemetry:
+    return msgspec.structs.replace(telemetry(points()), sample_count=samples, metrics_seen=metrics)
+
+
 @pytest.mark.parametrize("samples", [0, 1, 119])
 def test_too_little_data_is_never_all_is_well(samples: int) -> None:
     said = answer(facts(telemetry=seen(samples, "step_time_ms"), findings=Findings()), ())
