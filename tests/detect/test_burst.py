@@ -102,3 +102,10 @@ def test_after_a_new_level_spikes_are_measured_from_it() -> None:
 def test_too_few_samples_are_said() -> None:
     (signal,) = of_kind(run(stream(step_time_ms=noisy(100.0, 12))), BURST)
     assert signal.phase is Phase.UNDECIDED
+
+
+def test_the_last_bursts_of_an_episode_count_as_the_first_do() -> None:
+    """Regression: the spikes of an episode used to raise the threshold for those that came after them in it."""
+    places = (800, 811, 820, 833, 841, 855, 860, 874, 883, 890, 897, 905)
+    found = [s.since_index for s in confirmed(bursts(with_spikes(*places, samples=1100)), BURST)]
+    assert found == list(places)

@@ -61,7 +61,7 @@ class BurstDetector:
 
     def __init__(self, settings: DetectorSettings) -> None:
         self._settings = settings
-        self._times = History(settings.burst_window_samples)
+        self._times = History(settings.burst_tail_samples)
         self._waits = History(settings.burst_window_samples)
         self._level: _Level | None = None
         self._run: _Run | None = None
@@ -119,7 +119,9 @@ class BurstDetector:
         if len(values) < settings.burst_first_samples:
             return
         ordered = np.sort(values)
-        median, tail = quantile(ordered, 0.5), quantile(ordered, TAIL)
+        # The tail is that of a longer past: an episode of bursts must not become the usual while it lasts.
+        past = self._times.values(count - settings.burst_tail_samples, count)
+        median, tail = quantile(ordered, 0.5), quantile(np.sort(past), TAIL)
         sd = robust_sd(ordered)
         threshold = max(
             median + settings.burst_effect_rel * abs(median),
@@ -136,7 +138,7 @@ class BurstDetector:
 
     def _forget_level(self, run: _Run) -> None:
         """The run outgrew the longest burst: this is the usual time now."""
-        self._times = History(self._settings.burst_window_samples)
+        self._times = History(self._settings.burst_tail_samples)
         self._waits = History(self._settings.burst_window_samples)
         self._level = None
         self._run = None

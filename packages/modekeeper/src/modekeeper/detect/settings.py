@@ -51,7 +51,9 @@ class DetectorSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     # Bursts.
     burst_window_samples: int = 200
-    """Samples the usual step time and its tail are taken from."""
+    """Samples the usual step time is taken from."""
+    burst_tail_samples: int = 1000
+    """Samples the 98th percentile is taken from: longer than an episode of bursts, so that its last ones count too."""
     burst_first_samples: int = 30
     """Fewest of them before a spike can be told from a start-up."""
     burst_effect_rel: float = 0.5
