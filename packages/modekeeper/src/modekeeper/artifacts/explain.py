@@ -1,7 +1,6 @@
 """The explain log: what a command did and why, one event a line."""
 
 from contextlib import suppress
-from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -35,11 +34,7 @@ class ExplainLog:
 
     def add(self, event: str, **payload: Any) -> None:
         """Note one event; ``payload`` must be made of JSON values or nouns of the model."""
-        self.add_at(self._clock.now(), event, payload)
-
-    def add_at(self, when: datetime, event: str, payload: dict[str, Any]) -> None:
-        """Note one event that happened at ``when``."""
-        self._keep(ExplainEvent(ts=iso_utc(when), event=event, payload=payload))
+        self._keep(ExplainEvent(ts=iso_utc(self._clock.now()), event=event, payload=payload))
 
     def _keep(self, event: ExplainEvent) -> None:
         if len(self._events) >= self._limit:

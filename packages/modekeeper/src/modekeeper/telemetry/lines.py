@@ -43,11 +43,6 @@ class LineSplitter:
         """Lines that have ended so far."""
 
     @property
-    def held_bytes(self) -> int:
-        """Bytes of a line that has not ended yet; they count as not taken."""
-        return self._held
-
-    @property
     def has_rest(self) -> bool:
         """Whether a line has begun and not ended."""
         return self._held > 0 or self._skipping

@@ -7,20 +7,15 @@ from modekeeper.artifacts.canonical import document
 from modekeeper.artifacts.store import FolderStore
 from modekeeper.artifacts.times import file_stamp, iso_utc
 
-__all__ = ["path_in", "publish", "publish_json", "times"]
-
-
-def publish(store: FolderStore, name: str, suffix: str, data: bytes, when: datetime) -> str:
-    """Write ``<name>_<timestamp><suffix>`` and ``<name>_latest<suffix>``; the path of the latter."""
-    store.write_bytes(f"{name}_{file_stamp(when)}{suffix}", data)
-    latest = f"{name}_latest{suffix}"
-    store.write_bytes(latest, data)
-    return path_in(store, latest)
+__all__ = ["path_in", "publish_json", "times"]
 
 
 def publish_json(store: FolderStore, name: str, report: Any, when: datetime) -> str:
-    """``publish`` of a JSON report."""
-    return publish(store, name, ".json", document(report), when)
+    """Write ``<name>_<timestamp>.json`` and ``<name>_latest.json``; the path of the latter."""
+    stamped, latest = f"{name}_{file_stamp(when)}.json", f"{name}_latest.json"
+    store.write_bytes(stamped, document(report))
+    store.also_as(stamped, latest)
+    return path_in(store, latest)
 
 
 def path_in(store: FolderStore, name: str) -> str:

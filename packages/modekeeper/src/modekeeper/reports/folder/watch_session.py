@@ -134,11 +134,6 @@ class WatchSession:
             self._go_on()
 
     @property
-    def iteration(self) -> int:
-        """Number of the last iteration done."""
-        return self._iteration
-
-    @property
     def resumed_from(self) -> int | None:
         """The iteration an earlier process ended with."""
         return self._resumed_from
