@@ -13,10 +13,8 @@ from modekeeper.model.signal import Direction, Phase, Signal, SignalKind
 
 __all__ = [
     "BEFORE_FIRST",
-    "PAUSE_PHASES",
     "Detector",
     "cleared",
-    "is_pause",
     "known",
     "placed",
     "position_at",
@@ -27,10 +25,6 @@ __all__ = [
 ]
 
 BEFORE_FIRST = Position(-1, None, 0)
-PAUSE_PHASES = frozenset(
-    {"eval", "evaluate", "evaluation", "valid", "validate", "validation", "val", "test", "checkpoint", "save"}
-)
-"""What a job calls the samples that are no training steps."""
 
 
 class Detector(Protocol):
@@ -56,11 +50,6 @@ class Detector(Protocol):
 def position_at(block: SampleBlock, row: int) -> Position:
     """Position of one sample of a block."""
     return Position(block.first_index + row, block.step_at(row), int(block.ts_ms[row]))
-
-
-def is_pause(phase: str | None) -> bool:
-    """Whether the job says that this sample is an evaluation or a checkpoint."""
-    return phase is not None and phase.strip().lower() in PAUSE_PHASES
 
 
 def known(column: FloatColumn) -> Iterator[tuple[int, float]]:

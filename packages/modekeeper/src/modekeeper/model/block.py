@@ -1,5 +1,6 @@
 """Samples as columns: what telemetry hands to the detectors."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -8,10 +9,21 @@ from numpy.typing import NDArray
 
 from modekeeper.model.sample import METRIC_COLUMNS, Sample
 
-__all__ = ["FloatColumn", "SampleBlock"]
+__all__ = ["MISSING_STEP", "PAUSE_PHASES", "FloatColumn", "Rows", "SampleBlock", "is_pause"]
 
 FloatColumn = NDArray[np.float64]
+Rows = slice | NDArray[np.intp]
+"""Rows of a block in order: a slice where they are all or one run of them, which copies nothing."""
 MISSING_STEP = -1
+PAUSE_PHASES = frozenset(
+    {"eval", "evaluate", "evaluation", "valid", "validate", "validation", "val", "test", "checkpoint", "save"}
+)
+"""What a job calls the samples that are no training steps."""
+
+
+def is_pause(phase: str | None) -> bool:
+    """Whether the job says that this sample is an evaluation or a checkpoint."""
+    return phase is not None and phase.strip().lower() in PAUSE_PHASES
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +53,7 @@ class SampleBlock:
     gpu_model: Sequence[str | None]
     phase: Sequence[str | None]
     knobs: Sequence[Mapping[str, float] | None] = field(repr=False)
+    _judged: dict[str, Rows] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __len__(self) -> int:
         return len(self.ts_ms)
@@ -75,6 +88,24 @@ class SampleBlock:
             phase=self.phase[start:stop],
             knobs=self.knobs[start:stop],
         )
+
+    def training_rows(self, name: str) -> Rows:
+        """Rows that hold a finite number of one metric and are no evaluation or checkpoint."""
+        rows = self._judged.get(name)
+        if rows is None:
+            rows = self._judged[name] = self._find_training_rows(name)
+        return rows
+
+    def _find_training_rows(self, name: str) -> Rows:
+        column = self.metrics[name]
+        paused = [phase for phase in set(self.phase) if is_pause(phase)]
+        if len(column) == 1:
+            return slice(0, 0 if paused or not math.isfinite(column[0]) else 1)
+        usable = np.isfinite(column)
+        if paused:
+            usable &= np.fromiter((phase not in paused for phase in self.phase), np.bool_, len(column))
+        count = int(np.count_nonzero(usable))
+        return slice(0, count) if count in (0, len(column)) else np.flatnonzero(usable)
 
     def step_at(self, position: int) -> int | None:
         """The step of one sample, ``None`` where its record named none."""
