@@ -120,8 +120,8 @@ class History:
         return self._places[2, max(start + offset, 0) : max(stop + offset, 0)]
 
     def snapshot(self) -> dict[str, Any]:
-        """Plain JSON values."""
-        start = self._filled - min(self._filled, self._kept)
+        """Plain JSON values: what may still be asked for once all that came has been judged."""
+        start = self._filled - min(self._filled, self._capacity)
         return {
             "count": self.count,
             "values": floats_to_json(self._values[start : self._filled].tolist()),
