@@ -1,30 +1,33 @@
 """Bursts: steps that take far longer than usual, one or a few at a time.
 
-The test is a robust z (B. Iglewicz and D. C. Hoaglin, How to Detect and Handle Outliers, 1993) with two floors: a
-relative one, and the job's own tail, so that a job whose times are heavy-tailed by nature does not burst all day.
-A burst is an event: it is confirmed at the first usual sample after it, and cleared at the same sample.
+What is usual, and what the job's own tail brings forth, is learned in ``usual_time.py``. A burst is an event: it is
+confirmed at the first usual sample after it, and cleared at the same sample.
 """
 
 import math
+from collections import deque
 from typing import Any
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
-from modekeeper.detect.base import BEFORE_FIRST, cleared, is_pause, placed, position_at, share, undecided
-from modekeeper.detect.history import History, Position
-from modekeeper.detect.robust import clamp, quantile, relative, robust_sd
+from modekeeper.detect.base import cleared, placed, position_at, share, undecided
+from modekeeper.detect.chunks import LastSample
+from modekeeper.detect.history import Position, floats_from_json, floats_to_json
+from modekeeper.detect.robust import LARGEST, clamp, relative
 from modekeeper.detect.settings import DetectorSettings
+from modekeeper.detect.usual_time import UsualLevel, UsualTime
 from modekeeper.model import wording
-from modekeeper.model.block import SampleBlock
+from modekeeper.model.block import FloatColumn, SampleBlock, is_pause
 from modekeeper.model.signal import Direction, Phase, Signal, SignalKind
 
 __all__ = ["BurstDetector"]
 
 METRIC = "step_time_ms"
-REFRESH = 10
-"""The threshold is computed again every so many usual samples."""
-TAIL = 0.98
+WAITED = "data_wait_ms"
+USUAL_WAITS = 200
+"""Samples that tell the usual time waited for input."""
 BURSTS_KEPT = 32
 SAME_SIZE = 1.5
 """Pauses of one kind do not differ by more than this factor."""
@@ -33,18 +36,13 @@ CHANCE = 0.05
 """A spacing is called regular when bursts at random would show it less often than this."""
 
 
-class _Level(msgspec.Struct):
-    median: float
-    threshold: float
-    sd: float
-    samples: int
-
-
 class _Run(msgspec.Struct):
-    """Spikes in a row, not yet judged."""
+    """Spikes in a row, not yet judged; those beyond the longest burst are only counted."""
 
     start: Position
-    end: Position
+    usual: UsualLevel
+    usual_wait: float | None
+    count: int = 0
     times: list[float] = msgspec.field(default_factory=list)
     waits: list[float | None] = msgspec.field(default_factory=list)
     paused: bool = False
@@ -56,105 +54,102 @@ class _Past(msgspec.Struct):
     excess: float
 
 
+class _Judged(msgspec.Struct, frozen=True):
+    """The samples of a block that have a step time: rows, times and waits, and whether the job was training."""
+
+    block: SampleBlock
+    rows: NDArray[np.intp]
+    times: FloatColumn
+    waits: FloatColumn
+    training: NDArray[np.bool_]
+
+    def position(self, number: int) -> Position:
+        return position_at(self.block, int(self.rows[number]))
+
+
 class BurstDetector:
     """Spikes of the step time, up to ``longest_burst_samples`` in a row; a longer run is a new level."""
 
     def __init__(self, settings: DetectorSettings) -> None:
         self._settings = settings
-        self._times = History(settings.burst_tail_samples)
-        self._waits = History(settings.burst_window_samples)
-        self._level: _Level | None = None
+        self._usual = UsualTime(settings)
+        self._waits: deque[float] = deque(maxlen=USUAL_WAITS)
         self._run: _Run | None = None
         self._past: list[_Past] = []
         self._findings = 0
-        self._last = BEFORE_FIRST
+        self._last = LastSample()
 
     def update(self, block: SampleBlock) -> list[Signal]:
         """See :class:`modekeeper.detect.base.Detector`."""
-        signals: list[Signal] = []
-        waits = block.metrics["data_wait_ms"].tolist()
-        for row, value in enumerate(block.metrics[METRIC].tolist()):
-            if math.isfinite(value):
-                position = position_at(block, row)
-                paused = is_pause(block.phase[row])
-                signals.extend(self._judge(clamp(value), waits[row], position, paused=paused))
-        if len(block):
-            self._last = position_at(block, len(block) - 1)
-        return signals
-
-    def _judge(self, time_ms: float, wait_ms: float, position: Position, *, paused: bool) -> list[Signal]:
-        level = self._level
-        if level is not None and time_ms > level.threshold:
-            self._extend_run(time_ms, wait_ms, position, paused=paused)
-            if self._run is not None and len(self._run.times) > self._settings.longest_burst_samples:
-                self._forget_level(self._run)
+        self._last.see(block)
+        if len(block) == 1:
+            return self._judge_one(block)
+        judged = _judged(block)
+        if len(judged.rows) == 0:
             return []
+        usual = self._usual.extend(judged.times[judged.training])
+        before: NDArray[np.intp] = np.cumsum(judged.training) - judged.training
+        slow = np.flatnonzero(judged.times > usual.thresholds[usual.numbers(before)])
         signals: list[Signal] = []
-        if level is not None and self._run is not None:
-            signals = self._confirm(self._run, level, position)
-            self._absorb(self._run)
-        self._run = None
-        if not paused:
-            self._append(time_ms, wait_ms, position)
+        if self._run is not None and not (len(slow) and slow[0] == 0):
+            signals += self._finish(self._run, judged.position(0))
+        for first, last in _runs(slow):
+            if self._run is None:
+                new = int(before[first])
+                waits = judged.waits[judged.training][max(new - USUAL_WAITS, 0) : new]
+                self._run = self._begin(judged.position(first), usual.at(new), [*self._waits, *waits.tolist()])
+            here = slice(first, last + 1)
+            paused = not bool(judged.training[here].all())
+            self._prolong(self._run, judged.times[here], judged.waits[here], paused=paused)
+            if last + 1 < len(judged.rows):
+                signals += self._finish(self._run, judged.position(last + 1))
+        self._waits.extend(judged.waits[judged.training][-USUAL_WAITS:].tolist())
         return signals
 
-    def _extend_run(self, time_ms: float, wait_ms: float, position: Position, *, paused: bool) -> None:
-        if self._run is None:
-            self._run = _Run(start=position, end=position)
-        self._run.end = position
-        self._run.times.append(time_ms)
-        self._run.waits.append(wait_ms if math.isfinite(wait_ms) else None)
-        self._run.paused = self._run.paused or paused
+    def _judge_one(self, block: SampleBlock) -> list[Signal]:
+        time_ms = block.metrics[METRIC].item(0)
+        if not math.isfinite(time_ms):
+            return []
+        time_ms, wait_ms, paused = clamp(time_ms), block.metrics[WAITED].item(0), is_pause(block.phase[0])
+        signals: list[Signal] = []
+        if time_ms > self._usual.level.threshold:
+            if self._run is None:
+                self._run = self._begin(position_at(block, 0), self._usual.level, list(self._waits))
+            self._prolong(self._run, np.array([time_ms]), np.array([wait_ms]), paused=paused)
+        elif self._run is not None:
+            signals = self._finish(self._run, position_at(block, 0))
+        if not paused:
+            self._usual.append(time_ms)
+            self._waits.append(wait_ms)
+        return signals
 
-    def _append(self, time_ms: float, wait_ms: float, position: Position) -> None:
-        self._times.append(time_ms, position)
-        self._waits.append(wait_ms if math.isfinite(wait_ms) else math.nan, position)
-        if self._times.count % REFRESH == 0:
-            self._learn()
+    def _begin(self, start: Position, usual: UsualLevel, waits: list[float]) -> _Run:
+        known = [wait for wait in waits[-USUAL_WAITS:] if math.isfinite(wait)]
+        return _Run(start=start, usual=usual, usual_wait=float(np.median(known)) if known else None)
 
-    def _learn(self) -> None:
-        settings = self._settings
-        count = self._times.count
-        values = self._times.values(count - settings.burst_window_samples, count)
-        if len(values) < settings.burst_first_samples:
-            return
-        ordered = np.sort(values)
-        # The tail is that of a longer past: an episode of bursts must not become the usual while it lasts.
-        past = self._times.values(count - settings.burst_tail_samples, count)
-        median, tail = quantile(ordered, 0.5), quantile(np.sort(past), TAIL)
-        sd = robust_sd(ordered)
-        threshold = max(
-            median + settings.burst_effect_rel * abs(median),
-            median + settings.burst_z * sd,
-            settings.burst_tail_factor * tail,
-        )
-        self._level = _Level(median=median, threshold=threshold, sd=sd, samples=len(values))
+    def _prolong(self, run: _Run, times: FloatColumn, waits: FloatColumn, *, paused: bool) -> None:
+        room = max(self._settings.longest_burst_samples - run.count, 0)
+        run.times.extend(times[:room].tolist())
+        run.waits.extend(wait if math.isfinite(wait) else None for wait in waits[:room].tolist())
+        run.count += len(times)
+        run.paused = run.paused or paused
 
-    def _absorb(self, run: _Run) -> None:
-        """Spikes are part of the job's tail: frequent ones raise the threshold."""
-        if not run.paused:
-            for time_ms, wait_ms in zip(run.times, run.waits, strict=True):
-                self._append(time_ms, math.nan if wait_ms is None else wait_ms, run.end)
-
-    def _forget_level(self, run: _Run) -> None:
-        """The run outgrew the longest burst: this is the usual time now."""
-        self._times = History(self._settings.burst_tail_samples)
-        self._waits = History(self._settings.burst_window_samples)
-        self._level = None
+    def _finish(self, run: _Run, at: Position) -> list[Signal]:
+        """A run that outgrew the longest burst was a new level, and is the business of the drift detector."""
         self._run = None
-        self._absorb(run)
+        return [] if run.count > self._settings.longest_burst_samples else self._confirm(run, at)
 
-    def _confirm(self, run: _Run, level: _Level, at: Position) -> list[Signal]:
-        peak = max(run.times)
-        excess = peak - level.median
-        cause = self._cause(run, level, excess)
+    def _confirm(self, run: _Run, at: Position) -> list[Signal]:
+        peak, usual = max(run.times), run.usual.middle
+        excess = peak - usual
+        cause = self._cause(run, excess)
         self._past = [*self._past[1 - BURSTS_KEPT :], _Past(number=_number(run.start), excess=excess)]
         self._findings += 1
-        effect = relative(peak, level.median)
-        count = len(run.times)
+        effect = relative(peak, usual)
+        count = run.count
         steps = "1 step" if count == 1 else f"{count} steps in a row"
         text = (
-            f"{steps} up to {wording.level(METRIC, peak)} against a usual {wording.level(METRIC, level.median)}"
+            f"{steps} up to {wording.level(METRIC, peak)} against a usual {wording.level(METRIC, usual)}"
             f" ({share(effect)} more) at {wording.place(run.start.step, run.start.index)}"
         )
         signal = Signal(
@@ -164,32 +159,30 @@ class BurstDetector:
             metric=METRIC,
             direction=Direction.NEUTRAL if cause == "announced_pause" else Direction.WORSE,
             **placed(at, run.start),
-            baseline=level.median,
+            baseline=usual,
             level=peak,
             effect=effect,
-            healthy_level=level.median,
-            confidence=1.0 - 1.0 / (level.samples + 1),
-            samples_used=level.samples + count,
+            healthy_level=usual,
+            confidence=1.0 - 1.0 / (run.usual.samples + 1),
+            samples_used=run.usual.samples + count,
             cause=cause,
             explanation=text if cause is None else f"{text}; cause: {cause.replace('_', ' ')}",
         )
         return [signal, cleared(signal, at, f"over after {steps}")]
 
-    def _cause(self, run: _Run, level: _Level, excess: float) -> str | None:
+    def _cause(self, run: _Run, excess: float) -> str | None:
         if run.paused:
             return "announced_pause"
-        if self._is_input_bound(run, level):
+        if self._is_input_bound(run):
             return "input_bound"
         return "periodic_pause" if self._is_periodic(_number(run.start), excess) else None
 
-    def _is_input_bound(self, run: _Run, level: _Level) -> bool:
-        usual = self._waits.values(0, self._waits.count)
-        usual = usual[np.isfinite(usual)]
+    def _is_input_bound(self, run: _Run) -> bool:
         spent = [wait for wait in run.waits if wait is not None]
-        if not (len(usual) and spent):
+        if run.usual_wait is None or not spent:
             return False
-        waited = sum(spent) - len(spent) * float(np.median(usual))
-        lost = sum(t - level.median for t, w in zip(run.times, run.waits, strict=True) if w is not None)
+        waited = sum(spent) - len(spent) * run.usual_wait
+        lost = sum(t - run.usual.middle for t, w in zip(run.times, run.waits, strict=True) if w is not None)
         return waited >= self._settings.input_bound_share * lost
 
     def _is_periodic(self, number: int, excess: float) -> bool:
@@ -211,37 +204,56 @@ class BurstDetector:
 
     def conclude(self) -> list[Signal]:
         """Undecided where the usual step time is unknown, or the input ended inside a spike."""
-        count = self._times.count
+        count = self._usual.count
         if self._run is not None:
-            text = f"the input ended {len(self._run.times)} samples into a spike at sample {self._run.start.index}"
-            return [undecided(SignalKind.BURST, METRIC, self._last, text, count)]
-        if self._level is None:
-            need = self._settings.burst_first_samples
+            text = f"the input ended {self._run.count} samples into a spike at sample {self._run.start.index}"
+            return [undecided(SignalKind.BURST, METRIC, self._last.position, text, count)]
+        need = self._settings.burst_first_groups * self._settings.burst_group_samples
+        if count < need:
             text = f"only {count} samples with {METRIC}; bursts are told from {need} on"
-            return [undecided(SignalKind.BURST, METRIC, self._last, text, count)]
+            return [undecided(SignalKind.BURST, METRIC, self._last.position, text, count)]
         return []
 
     def snapshot(self) -> dict[str, Any]:
         """Plain JSON values."""
         return {
-            "times": self._times.snapshot(),
-            "waits": self._waits.snapshot(),
-            "level": msgspec.to_builtins(self._level),
+            "usual": self._usual.snapshot(),
+            "waits": floats_to_json(list(self._waits)),
             "run": msgspec.to_builtins(self._run),
             "past": msgspec.to_builtins(self._past),
             "findings": self._findings,
-            "last": self._last.to_json(),
+            "last": self._last.snapshot(),
         }
 
     def restore(self, snapshot: dict[str, Any]) -> None:
         """Take over a :meth:`snapshot`."""
-        self._times.restore(snapshot["times"])
-        self._waits.restore(snapshot["waits"])
-        self._level = msgspec.convert(snapshot["level"], _Level | None)
+        self._usual.restore(snapshot["usual"])
+        self._waits = deque(floats_from_json(snapshot["waits"]), maxlen=USUAL_WAITS)
         self._run = msgspec.convert(snapshot["run"], _Run | None)
         self._past = msgspec.convert(snapshot["past"], list[_Past])
         self._findings = snapshot["findings"]
-        self._last = Position(*snapshot["last"])
+        self._last.restore(snapshot["last"])
+
+
+def _judged(block: SampleBlock) -> _Judged:
+    """Evaluations and checkpoints are judged too, but nothing is learned from them."""
+    column = block.metrics[METRIC]
+    finite = np.isfinite(column)
+    training = np.zeros(len(block), dtype=np.bool_)
+    training[block.training_rows(METRIC)] = True
+    rows = np.flatnonzero(finite)
+    times = np.minimum(np.maximum(column[rows], -LARGEST), LARGEST)
+    return _Judged(block, rows, times, block.metrics[WAITED][rows], training[rows])
+
+
+def _runs(places: NDArray[np.intp]) -> list[tuple[int, int]]:
+    """First and last of each run of neighbouring places."""
+    if len(places) == 0:
+        return []
+    breaks = np.flatnonzero(np.diff(places) != 1)
+    firsts = places[np.concatenate(((0,), breaks + 1))].tolist()
+    lasts = places[np.concatenate((breaks, (len(places) - 1,)))].tolist()
+    return list(zip(firsts, lasts, strict=True))
 
 
 def _number(position: Position) -> int:

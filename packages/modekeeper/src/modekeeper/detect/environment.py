@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from modekeeper.detect.base import BEFORE_FIRST, placed, position_at, undecided
+from modekeeper.detect.base import placed, position_at, undecided
+from modekeeper.detect.chunks import LastSample
 from modekeeper.detect.history import Position
 from modekeeper.detect.settings import DetectorSettings
 from modekeeper.model.block import SampleBlock
@@ -27,21 +28,30 @@ class EnvironmentDetector:
         self._beyond: dict[str, int] = dict.fromkeys(FIELDS, 0)
         self._unnamed: dict[str, int] = dict.fromkeys(FIELDS, 0)
         self._samples = 0
-        self._last = BEFORE_FIRST
+        self._last = LastSample()
 
     def update(self, block: SampleBlock) -> list[Signal]:
         """See :class:`modekeeper.detect.base.Detector`."""
         signals: list[Signal] = []
-        columns: dict[str, Sequence[str | None]] = {"node": block.node, "gpu_model": block.gpu_model}
-        for field, column in columns.items():
+        samples = len(block)
+        for field, column in (("node", block.node), ("gpu_model", block.gpu_model)):
+            first = column[0] if samples else None
+            if samples and column.count(first) == samples and (first is None or first in self._names[field]):
+                self._unnamed[field] += samples if first is None else 0
+            else:
+                signals.extend(self._take(field, column, block))
+        self._samples += samples
+        self._last.see(block)
+        return signals
+
+    def _take(self, field: str, column: Sequence[str | None], block: SampleBlock) -> list[Signal]:
+        signals: list[Signal] = []
+        known = {None, *self._names[field]}
+        if not known.issuperset(column):
             for row, name in enumerate(column):
-                if name is None:
-                    self._unnamed[field] += 1
-                elif name not in self._names[field]:
+                if name is not None and name not in self._names[field]:
                     signals.extend(self._meet(field, name, position_at(block, row)))
-        self._samples += len(block)
-        if len(block):
-            self._last = position_at(block, len(block) - 1)
+        self._unnamed[field] += column.count(None)
         return signals
 
     def _meet(self, field: str, name: str, at: Position) -> list[Signal]:
@@ -91,7 +101,7 @@ class EnvironmentDetector:
         """Undecided for a field no sample names."""
         kind = SignalKind.HETEROGENEOUS_ENVIRONMENT
         return [
-            undecided(kind, field, self._last, f"no {field} in the telemetry: whether it changed is unknown")
+            undecided(kind, field, self._last.position, f"no {field} in the telemetry: whether it changed is unknown")
             for field in FIELDS
             if not self._names[field]
         ]
@@ -103,7 +113,7 @@ class EnvironmentDetector:
             "beyond": dict(self._beyond),
             "unnamed": dict(self._unnamed),
             "samples": self._samples,
-            "last": self._last.to_json(),
+            "last": self._last.snapshot(),
         }
 
     def restore(self, snapshot: dict[str, Any]) -> None:
@@ -112,4 +122,4 @@ class EnvironmentDetector:
         self._beyond = dict(snapshot["beyond"])
         self._unnamed = dict(snapshot["unnamed"])
         self._samples = snapshot["samples"]
-        self._last = Position(*snapshot["last"])
+        self._last.restore(snapshot["last"])

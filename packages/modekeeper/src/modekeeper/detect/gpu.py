@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from modekeeper.detect.base import BEFORE_FIRST, is_pause, position_at, undecided
-from modekeeper.detect.history import History, Position
+from modekeeper.detect.base import undecided
+from modekeeper.detect.chunks import AHEAD, LastSample, chunks
+from modekeeper.detect.history import History, floats_from_json, floats_to_json
 from modekeeper.detect.settings import DetectorSettings
-from modekeeper.detect.usage import UsageTrigger
+from modekeeper.detect.usage import LOOK_EVERY, UsageTrigger
 from modekeeper.model import wording
-from modekeeper.model.block import SampleBlock
+from modekeeper.model.block import SampleBlock, is_pause
 from modekeeper.model.signal import Direction, Signal, SignalKind
 
 __all__ = ["GpuDetector"]
@@ -34,8 +35,9 @@ class GpuDetector:
     def __init__(self, settings: DetectorSettings) -> None:
         window = settings.usage_window_samples
         self._window = window
-        self._history = History(window)
-        self._beside = [History(window) for _ in BESIDE]
+        self._history = History(window, AHEAD)
+        self._beside: list[tuple[float, ...]] = []
+        """What was reported beside the newest utilisations."""
         self._high = UsageTrigger(
             SignalKind.GPU_SATURATED,
             METRIC,
@@ -52,31 +54,49 @@ class GpuDetector:
             enter=settings.gpu_underused_pct,
             leave=settings.gpu_underused_clear_pct,
         )
-        self._last = BEFORE_FIRST
+        self._last = LastSample()
 
     def update(self, block: SampleBlock) -> list[Signal]:
         """See :class:`modekeeper.detect.base.Detector`."""
+        self._last.see(block)
+        if len(block) == 1:
+            return self._judge_one(block)
         signals: list[Signal] = []
-        for row, value in enumerate(block.metrics[METRIC].tolist()):
-            if not math.isfinite(value) or is_pause(block.phase[row]):
-                continue
-            position = position_at(block, row)
-            self._history.append(min(max(value, 0.0), 100.0), position)
-            for (name, _, _), history in zip(BESIDE, self._beside, strict=True):
-                history.append(float(block.metrics[name][row]), position)
-            signals.extend(self._high.judge(self._history, self._explain))
-            signals.extend(self._low.judge(self._history, self._explain))
-        if len(block):
-            self._last = position_at(block, len(block) - 1)
+        for rows in chunks(block.training_rows(METRIC)):
+            since = self._history.count
+            self._history.extend(np.minimum(np.maximum(block.metrics[METRIC][rows], 0.0), 100.0), block, rows)
+            self._beside.extend(zip(*(block.metrics[name][rows].tolist() for name, _, _ in BESIDE), strict=True))
+            signals.extend(self._judge(since))
+            del self._beside[: -self._window]
         return signals
 
-    def _explain(self, level: float) -> str:
+    def _judge_one(self, block: SampleBlock) -> list[Signal]:
+        value = block.metrics[METRIC].item(0)
+        if not math.isfinite(value) or is_pause(block.phase[0]):
+            return []
+        since = self._history.count
+        self._history.append(min(max(value, 0.0), 100.0), block.first_index, block.step.item(0), block.ts_ms.item(0))
+        self._beside.append(tuple(block.metrics[name].item(0) for name, _, _ in BESIDE))
+        if len(self._beside) > 2 * self._window:
+            del self._beside[: -self._window]
+        return self._judge(since)
+
+    def _judge(self, since: int) -> list[Signal]:
+        if self._history.count // LOOK_EVERY == since // LOOK_EVERY:
+            return []
+        high = self._high.judge(self._history, since, self._explain)
+        low = self._low.judge(self._history, since, self._explain)
+        return sorted(high + low, key=lambda signal: signal.at_index)
+
+    def _explain(self, level: float, look: int) -> str:
         """The utilisation, and medians of what was reported beside it."""
+        later = self._history.count - look
+        stop = len(self._beside) - later
+        rows = self._beside[max(stop - self._window, 0) : stop]
         parts = []
-        for (_, word, unit), history in zip(BESIDE, self._beside, strict=True):
-            values = history.values(history.count - self._window, history.count)
-            values = values[np.isfinite(values)]
-            if len(values):
+        for place, (_, word, unit) in enumerate(BESIDE):
+            values = [row[place] for row in rows if math.isfinite(row[place])]
+            if values:
                 parts.append(f"{word} {float(np.median(values)):.0f} {unit}")
         beside = f" ({', '.join(parts)})" if parts else ""
         return f"median GPU utilisation {wording.level(METRIC, level)} over {self._window} samples{beside}"
@@ -90,23 +110,22 @@ class GpuDetector:
         if count == 0:
             text = f"no {METRIC} in the telemetry: GPU use is not judged; emit {METRIC!r}"
         kinds = (SignalKind.GPU_SATURATED, SignalKind.GPU_UNDERUSED)
-        return [undecided(kind, METRIC, self._last, text, count) for kind in kinds]
+        return [undecided(kind, METRIC, self._last.position, text, count) for kind in kinds]
 
     def snapshot(self) -> dict[str, Any]:
         """Plain JSON values."""
         return {
             "history": self._history.snapshot(),
-            "beside": [history.snapshot() for history in self._beside],
+            "beside": [floats_to_json(list(row)) for row in self._beside[-self._window :]],
             "high": self._high.snapshot(),
             "low": self._low.snapshot(),
-            "last": self._last.to_json(),
+            "last": self._last.snapshot(),
         }
 
     def restore(self, snapshot: dict[str, Any]) -> None:
         """Take over a :meth:`snapshot`."""
         self._history.restore(snapshot["history"])
-        for history, saved in zip(self._beside, snapshot["beside"], strict=True):
-            history.restore(saved)
+        self._beside = [tuple(floats_from_json(row)) for row in snapshot["beside"]]
         self._high.restore(snapshot["high"])
         self._low.restore(snapshot["low"])
-        self._last = Position(*snapshot["last"])
+        self._last.restore(snapshot["last"])

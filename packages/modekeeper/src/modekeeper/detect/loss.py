@@ -12,7 +12,6 @@ from typing import Any
 from modekeeper.detect.base import (
     BEFORE_FIRST,
     cleared,
-    is_pause,
     placed,
     position_at,
     share,
@@ -31,7 +30,7 @@ from modekeeper.detect.robust import (
 )
 from modekeeper.detect.settings import DetectorSettings
 from modekeeper.model import wording
-from modekeeper.model.block import SampleBlock
+from modekeeper.model.block import SampleBlock, is_pause
 from modekeeper.model.signal import Direction, Phase, Signal, SignalKind
 
 __all__ = ["LossDetector"]
@@ -98,7 +97,8 @@ class LossDetector:
     def _finite(self, value: float, position: Position) -> list[Signal]:
         self._bad = 0
         self._good += 1
-        self._history.append(clamp(value), position)
+        step = -1 if position.step is None else position.step
+        self._history.append(clamp(value), position.index, step, position.ts_ms)
         if self._active is not None:
             return self._look_for_recovery(self._active, position)
         return [] if self._history.count % LOOK_EVERY else self._look_for_rise(position)

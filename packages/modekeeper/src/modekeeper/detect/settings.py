@@ -50,18 +50,25 @@ class DetectorSettings(msgspec.Struct, frozen=True, kw_only=True):
     skips single steps."""
 
     # Bursts.
-    burst_window_samples: int = 200
-    """Samples the usual step time is taken from."""
-    burst_tail_samples: int = 1000
-    """Samples the 98th percentile is taken from: longer than an episode of bursts, so that its last ones count too."""
-    burst_first_samples: int = 30
-    """Fewest of them before a spike can be told from a start-up."""
+    burst_group_samples: int = 20
+    """Samples summed up in one group; twice the longest burst, so that no burst moves a group's middle."""
+    burst_level_groups: int = 5
+    """Groups the usual step time is taken from."""
+    burst_tail_groups: int = 50
+    """Groups the job's tail is taken from: longer than an episode of bursts, so that its last ones count too."""
+    burst_first_groups: int = 2
+    """Fewest groups before a spike can be told from a start-up."""
     burst_effect_rel: float = 0.5
-    """A spike is at least this far above the median, relative to it."""
+    """A spike is at least this far above the usual level, relative to it …"""
     burst_z: float = 8.0
     """… and this many robust standard deviations …"""
-    burst_tail_factor: float = 1.25
-    """… and this many times the 98th percentile: a heavy tail is the job's nature."""
+    burst_tail_share: float = 0.7
+    """… and farther than what this share of the groups stays below, so that spikes in up to 3 groups of 10 (one in
+    67 samples at equal spacings) are news, and more frequent ones the job's nature …"""
+    burst_tail_factor: float = 4.0
+    """… by this factor. An exponential tail through both levels goes so far once in 1.3 million samples."""
+    burst_tail_unsure: float = 4.0
+    """The factor is raised by this share, divided by the root of the samples the tail was learned from."""
     longest_burst_samples: int = 10
     """A longer run of spikes is a new level, which is the drift detector's business."""
     period_tolerance_rel: float = 0.005

@@ -7,17 +7,21 @@ Stalls in DNN Training, VLDB 2021.
 import math
 from typing import Any
 
-from modekeeper.detect.base import BEFORE_FIRST, is_pause, position_at, undecided
-from modekeeper.detect.history import History, Position
+import numpy as np
+
+from modekeeper.detect.base import undecided
+from modekeeper.detect.chunks import AHEAD, LastSample, chunks, rows_where
+from modekeeper.detect.history import History
 from modekeeper.detect.settings import DetectorSettings
 from modekeeper.detect.usage import UsageTrigger
 from modekeeper.model import wording
-from modekeeper.model.block import SampleBlock
+from modekeeper.model.block import Rows, SampleBlock, is_pause
 from modekeeper.model.signal import Direction, Signal, SignalKind
 
 __all__ = ["StarvationDetector"]
 
 METRIC = "data_wait_share"
+WAITED = "data_wait_ms"
 
 
 class StarvationDetector:
@@ -25,7 +29,7 @@ class StarvationDetector:
 
     def __init__(self, settings: DetectorSettings) -> None:
         self._window = settings.usage_window_samples
-        self._history = History(self._window)
+        self._history = History(self._window, AHEAD)
         self._trigger = UsageTrigger(
             SignalKind.DATA_STARVATION,
             METRIC,
@@ -34,23 +38,40 @@ class StarvationDetector:
             enter=settings.starvation_share,
             leave=settings.starvation_clear_share,
         )
-        self._last = BEFORE_FIRST
+        self._last = LastSample()
 
     def update(self, block: SampleBlock) -> list[Signal]:
         """See :class:`modekeeper.detect.base.Detector`."""
+        self._last.see(block)
+        if len(block) == 1:
+            return self._judge_one(block)
         signals: list[Signal] = []
-        times = block.metrics["step_time_ms"].tolist()
-        for row, wait in enumerate(block.metrics["data_wait_ms"].tolist()):
-            time = times[row]
-            if not (math.isfinite(wait) and math.isfinite(time) and time > 0) or is_pause(block.phase[row]):
-                continue
-            self._history.append(min(max(wait / time, 0.0), 1.0), position_at(block, row))
-            signals.extend(self._trigger.judge(self._history, self._explain))
-        if len(block):
-            self._last = position_at(block, len(block) - 1)
+        for rows in chunks(self._rows(block)):
+            times, waits = block.metrics["step_time_ms"][rows], block.metrics[WAITED][rows]
+            with np.errstate(over="ignore"):
+                shares = np.minimum(np.maximum(waits / times, 0.0), 1.0)
+            since = self._history.count
+            self._history.extend(shares, block, rows)
+            signals.extend(self._trigger.judge(self._history, since, self._explain))
         return signals
 
-    def _explain(self, level: float) -> str:
+    def _judge_one(self, block: SampleBlock) -> list[Signal]:
+        wait, time = block.metrics[WAITED].item(0), block.metrics["step_time_ms"].item(0)
+        if not (math.isfinite(wait) and math.isfinite(time) and time > 0) or is_pause(block.phase[0]):
+            return []
+        since = self._history.count
+        share = min(max(wait / time, 0.0), 1.0)
+        self._history.append(share, block.first_index, block.step.item(0), block.ts_ms.item(0))
+        return self._trigger.judge(self._history, since, self._explain)
+
+    @staticmethod
+    def _rows(block: SampleBlock) -> Rows:
+        """Rows with both times."""
+        rows = block.training_rows(WAITED)
+        times = block.metrics["step_time_ms"][rows]
+        return rows_where(rows, np.isfinite(times) & (times > 0)) if len(times) else rows
+
+    def _explain(self, level: float, _look: int) -> str:
         return f"the median step waits {wording.percent(level)} of its time for input, over {self._window} samples"
 
     def conclude(self) -> list[Signal]:
@@ -61,18 +82,18 @@ class StarvationDetector:
         text = f"only {count} samples with data_wait_ms and step_time_ms; at least {self._window} are needed"
         if count == 0:
             text = "no data_wait_ms in the telemetry: waiting for input is not judged; emit 'data_wait_ms'"
-        return [undecided(SignalKind.DATA_STARVATION, METRIC, self._last, text, count)]
+        return [undecided(SignalKind.DATA_STARVATION, METRIC, self._last.position, text, count)]
 
     def snapshot(self) -> dict[str, Any]:
         """Plain JSON values."""
         return {
             "history": self._history.snapshot(),
             "trigger": self._trigger.snapshot(),
-            "last": self._last.to_json(),
+            "last": self._last.snapshot(),
         }
 
     def restore(self, snapshot: dict[str, Any]) -> None:
         """Take over a :meth:`snapshot`."""
         self._history.restore(snapshot["history"])
         self._trigger.restore(snapshot["trigger"])
-        self._last = Position(*snapshot["last"])
+        self._last.restore(snapshot["last"])

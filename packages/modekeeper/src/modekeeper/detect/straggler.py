@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from modekeeper.detect.base import (
     BEFORE_FIRST,
     cleared,
-    is_pause,
     placed,
     position_at,
     share,
@@ -30,7 +29,7 @@ from modekeeper.detect.peers import FEWEST_PEERS, is_stage_like, row_latencies
 from modekeeper.detect.robust import run_start
 from modekeeper.detect.settings import DetectorSettings
 from modekeeper.model import wording
-from modekeeper.model.block import SampleBlock
+from modekeeper.model.block import SampleBlock, is_pause
 from modekeeper.model.signal import Direction, Phase, Signal, SignalKind
 
 __all__ = ["StragglerDetector"]

@@ -14,7 +14,7 @@ from modekeeper.detect.history import History, Position
 from modekeeper.detect.robust import run_start
 from modekeeper.model.signal import Direction, Phase, Signal, SignalKind
 
-__all__ = ["UsageTrigger"]
+__all__ = ["LOOK_EVERY", "UsageTrigger"]
 
 LOOK_EVERY = 5
 """Samples between two looks."""
@@ -36,34 +36,59 @@ class UsageTrigger:
         self._enter = enter
         self._leave = leave
         self._sign = 1.0 if enter > leave else -1.0
+        self._first_look = -(-window // LOOK_EVERY) * LOOK_EVERY
         self._active: Signal | None = None
         self._findings = 0
 
-    def judge(self, history: History, explain: Callable[[float], str]) -> list[Signal]:
-        """Look at the newest window of ``history``; ``explain`` makes a sentence of the median."""
-        count = history.count
-        if count % LOOK_EVERY:
-            return []
-        values = history.values(count - self._window, count)
-        if len(values) < self._window:
-            return []
+    def judge(self, history: History, since: int, explain: Callable[[float, int], str]) -> list[Signal]:
+        """Look at the window before every ``LOOK_EVERY``-th value from number ``since`` on.
+
+        ``explain`` makes a sentence of a median and of the number of values that had come when it was taken.
+        """
+        signals: list[Signal] = []
+        look = max(since + LOOK_EVERY - since % LOOK_EVERY, self._first_look)
+        while look <= history.count:
+            candidate = self._next_candidate(history, look)
+            if candidate is None:
+                break
+            signals.extend(self._look(history, candidate, explain))
+            look = candidate + LOOK_EVERY
+        return signals
+
+    def _next_candidate(self, history: History, look: int) -> int | None:
+        """The next look whose median may pass the threshold: half of the window lies beyond it."""
+        window = self._window
+        values = history.values(look - window, history.count)
+        if self._active is None:
+            beyond = self._sign * values >= self._sign * self._enter
+        else:
+            beyond = self._sign * values < self._sign * self._leave
+        half = window // 2
+        if history.count < look + LOOK_EVERY:
+            return look if np.count_nonzero(beyond[:window]) >= half else None
+        sums = np.concatenate(((0,), np.cumsum(beyond)))
+        inside = sums[window::LOOK_EVERY] - sums[:-window:LOOK_EVERY]
+        place = int(np.argmax(inside >= half))
+        return look + place * LOOK_EVERY if inside[place] >= half else None
+
+    def _look(self, history: History, look: int, explain: Callable[[float, int], str]) -> list[Signal]:
+        values = history.values(look - self._window, look)
         level = float(np.median(values))
-        at = history.position(count - 1)
+        at = history.position(look - 1)
         if self._active is None and self._sign * level >= self._sign * self._enter:
             self._findings += 1
             start = run_start(self._sign * values > self._sign * self._leave)
-            since = history.position(count - self._window + start)
+            since = history.position(look - self._window + start)
             beyond = self._sign * values >= self._sign * self._enter
-            self._active = self._signal(at, since, float(np.median(values[start:])), float(beyond.mean()), explain)
+            begun = float(np.median(values[start:]))
+            self._active = self._signal(at, since, begun, float(beyond.mean()), explain(begun, look))
             return [self._active]
         if self._active is not None and self._sign * level < self._sign * self._leave:
             ended, self._active = self._active, None
-            return [cleared(ended, at, explain(level), level)]
+            return [cleared(ended, at, explain(level, look), level)]
         return []
 
-    def _signal(
-        self, at: Position, since: Position, level: float, share: float, explain: Callable[[float], str]
-    ) -> Signal:
+    def _signal(self, at: Position, since: Position, level: float, share: float, explanation: str) -> Signal:
         return Signal(
             id=f"{self._kind.value}-{self._metric}-{self._findings}",
             kind=self._kind,
@@ -74,7 +99,7 @@ class UsageTrigger:
             level=level,
             confidence=share,
             samples_used=self._window,
-            explanation=explain(level),
+            explanation=explanation,
         )
 
     def snapshot(self) -> dict[str, Any]:
