@@ -5,6 +5,7 @@ confirmed at the first usual sample after it, and cleared at the same sample.
 """
 
 import math
+from bisect import bisect_left
 from collections import deque
 from typing import Any
 
@@ -188,7 +189,7 @@ class BurstDetector:
     def _is_periodic(self, number: int, excess: float) -> bool:
         """Whether bursts of this size came before at equal spacings, more than scattered ones would by chance."""
         alike = [p.number for p in self._past if excess / SAME_SIZE <= p.excess <= excess * SAME_SIZE]
-        alike = [earlier for earlier in alike if number - earlier >= MIN_PERIOD]
+        alike = sorted(earlier for earlier in alike if number - earlier >= MIN_PERIOD)
         if not alike:
             return False
         rate = (len(alike) - 1) / (number - alike[0])
@@ -196,7 +197,7 @@ class BurstDetector:
             period = number - earlier
             tolerance = max(1.0, self._settings.period_tolerance_rel * period)
             matches, expected = 0, earlier - period
-            while (found := _nearest(alike, expected, tolerance)) is not None:
+            while expected > alike[0] - tolerance and (found := _nearest(alike, expected, tolerance)) is not None:
                 matches, expected = matches + 1, found - period
             if matches and len(alike) * min(rate * (2.0 * tolerance + 1.0), 1.0) ** matches < CHANCE:
                 return True
@@ -260,7 +261,8 @@ def _number(position: Position) -> int:
     return position.index if position.step is None else position.step
 
 
-def _nearest(numbers: list[int], expected: int, tolerance: float) -> int | None:
+def _nearest(ordered: list[int], expected: int, tolerance: float) -> int | None:
     """The number nearest to ``expected``, if one is within ``tolerance``."""
-    nearest = min(numbers, key=lambda number: abs(number - expected))
+    place = bisect_left(ordered, expected)
+    nearest = min(ordered[max(place - 1, 0) : place + 1], key=lambda number: abs(number - expected))
     return nearest if abs(nearest - expected) <= tolerance else None

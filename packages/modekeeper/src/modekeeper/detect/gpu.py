@@ -76,7 +76,7 @@ class GpuDetector:
             return []
         since = self._history.count
         self._history.append(min(max(value, 0.0), 100.0), block.first_index, block.step.item(0), block.ts_ms.item(0))
-        self._beside.append(tuple(block.metrics[name].item(0) for name, _, _ in BESIDE))
+        self._beside.append(tuple([block.metrics[name].item(0) for name, _, _ in BESIDE]))
         if len(self._beside) > 2 * self._window:
             del self._beside[: -self._window]
         return self._judge(since)

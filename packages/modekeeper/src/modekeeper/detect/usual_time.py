@@ -146,7 +146,9 @@ class UsualTime:
 def _windows(window: FloatColumn, new: FloatColumn) -> tuple[FloatColumn, FloatColumn]:
     """The window after all of ``new``, and the sorted windows after each; infinity stands for what is not there yet."""
     joined = np.concatenate((window, new))
-    return joined[len(new) :], np.sort(sliding_window_view(joined, len(window))[1:], axis=1)
+    after = joined[len(new) :]
+    windows = after[np.newaxis] if len(new) == 1 else sliding_window_view(joined, len(window))[1:]
+    return after, np.sort(windows, axis=1)
 
 
 def _kept(window: FloatColumn) -> list[float]:
