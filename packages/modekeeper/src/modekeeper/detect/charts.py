@@ -1,0 +1,162 @@
+"""A bank of CUSUM charts: the earliest word of a change of level, for large and small changes alike.
+
+A chart tuned to a shift of ``d`` standard deviations sums ``d z - d²/2``, the log-likelihood ratio of that shift, never
+below zero (E. S. Page, Continuous inspection schemes, Biometrika 41, 1954; best possible for its shift: G. Moustakides,
+Ann. Stat. 14, 1986). Three shifts in both directions beside each other stay near the best for all between (G. Lorden,
+Procedures for reacting to a change in distribution, Ann. Math. Stat. 42, 1971). All charts share one threshold.
+
+Sums are whole numbers of ``UNIT`` parts of a nat, so that they are the same however the stream was cut.
+"""
+
+import math
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from modekeeper.model.block import FloatColumn
+
+__all__ = ["Bank", "Crossing", "Yardstick", "threshold_for"]
+
+SHIFTS = (1.0, 2.0, 4.0)
+"""In standard deviations; the first two of the slow noise, the last of the fast one."""
+UNIT = 1 << 20
+LOWEST_Z = -40.0
+LOOSE_Z = 6.0
+"""A sample counts for at most so many standard deviations: one alone may be enough to suspect a change …"""
+TIGHT_Z = 3.1
+"""… but not in a job that shows spikes: there it takes four in a row."""
+SPIKE_Z = 4.5
+SPIKE_MEMORY = 2000
+"""Samples a spike is remembered for."""
+OVERSHOOT = 1.166
+"""A sum ends above its threshold by about half of this, in standard deviations (D. Siegmund, Sequential Analysis, 1985)."""
+
+IntTable = NDArray[np.int64]
+
+
+def threshold_for(mean_samples_between_alarms: float) -> int:
+    """The common threshold, in ``UNIT`` parts of a nat, by Siegmund's approximation for independent samples."""
+    rate = sum(shift * shift * math.exp(-OVERSHOOT * shift) for shift in SHIFTS)
+    return round(UNIT * math.log(mean_samples_between_alarms * rate))
+
+
+class Crossing(msgspec.Struct, frozen=True):
+    """A chart that passed the threshold."""
+
+    number: int
+    """Of the value it passed at."""
+    since: int
+    """Number of the first value of its excursion."""
+    upwards: bool
+
+
+class Yardstick(NamedTuple):
+    """What a value is compared with, in the unit of the series."""
+
+    level: float
+    slow_sd: float
+    fast_sd: float
+
+
+class Bank(msgspec.Struct):
+    """The six charts at one level: rising for each of ``SHIFTS``, then falling. Plain values."""
+
+    threshold: int
+    sums: list[int]
+    since: list[int]
+    """For each chart, number of the first value after the last one at which it was zero."""
+    last_spike: int
+    """Number of the latest value that stood out by itself."""
+
+    @classmethod
+    def at_zero(cls, threshold: int, since: int, last_spike: int) -> "Bank":
+        """Charts that have seen nothing; the next value is number ``since``."""
+        charts = 2 * len(SHIFTS)
+        return cls(threshold=threshold, sums=[0] * charts, since=[since] * charts, last_spike=last_spike)
+
+    def take_one(self, value: float, number: int, yardstick: Yardstick) -> Crossing | None:
+        """:meth:`take` for a single value, to the same bits."""
+        residual = value - yardstick.level
+        slow, fast = residual / yardstick.slow_sd, residual / yardstick.fast_sd
+        cap = TIGHT_Z if number - self.last_spike <= SPIKE_MEMORY else LOOSE_Z
+        if not -SPIKE_Z <= fast <= SPIKE_Z:
+            self.last_spike = number
+        sums, since, crossed = self.sums, self.since, None
+        chart = 0
+        for sign in (1.0, -1.0):
+            for shift in SHIFTS:
+                z = sign * (fast if shift == SHIFTS[-1] else slow)
+                z = cap if z > cap else max(z, LOWEST_Z)
+                total = sums[chart] + round((shift * z - 0.5 * shift * shift) * UNIT)
+                if total <= 0:
+                    sums[chart], since[chart] = 0, number + 1
+                else:
+                    sums[chart] = total
+                    if total > self.threshold and crossed is None:
+                        crossed = Crossing(number, since[chart], sign > 0)
+                chart += 1
+        return crossed
+
+    def take(self, values: FloatColumn, start: int, yardsticks: FloatColumn) -> Crossing | None:
+        """Take values number ``start`` and on, up to the first at which a chart passes the threshold.
+
+        Args:
+            values: ``float64[n]``.
+            start: number of the first of them.
+            yardsticks: ``float64[3, n]``, a :class:`Yardstick` for each of them.
+        """
+        residuals = values - yardsticks[0]
+        z_slow, z_fast = residuals / yardsticks[1], residuals / yardsticks[2]
+        spikes = np.flatnonzero(~((z_fast >= -SPIKE_Z) & (z_fast <= SPIKE_Z)))
+        cap = self._caps(spikes, start, len(values))
+        paths = self._paths(z_slow, z_fast, cap)
+        floor = np.minimum(np.minimum.accumulate(paths, axis=1), 0)
+        heights = paths - floor
+        above = heights > self.threshold
+        found = np.flatnonzero(above.any(axis=0))
+        stop = int(found[0]) + 1 if len(found) else len(values)
+        self.since = [self._since(heights[row, :stop], start, self.since[row]) for row in range(len(self.sums))]
+        self.sums = heights[:, stop - 1].tolist()
+        crossed = None
+        if len(found):
+            chart = int(np.argmax(above[:, stop - 1]))
+            crossed = Crossing(start + stop - 1, self.since[chart], chart < len(SHIFTS))
+        seen = spikes[: np.searchsorted(spikes, stop)]
+        if len(seen):
+            self.last_spike = start + int(seen[-1])
+        return crossed
+
+    def _caps(self, spikes: NDArray[np.intp], start: int, count: int) -> FloatColumn | float:
+        """What each value may count for, by the latest spike before it."""
+        if not len(spikes):
+            if start + count - 1 - self.last_spike <= SPIKE_MEMORY:
+                return TIGHT_Z
+            if start - self.last_spike > SPIKE_MEMORY:
+                return LOOSE_Z
+        latest = np.full(count + 1, self.last_spike, dtype=np.int64)
+        latest[spikes + 1] = spikes + start
+        np.maximum.accumulate(latest, out=latest)
+        numbers = np.arange(start, start + count)
+        caps: FloatColumn = np.where(numbers - latest[:-1] <= SPIKE_MEMORY, TIGHT_Z, LOOSE_Z)
+        return caps
+
+    def _paths(self, z_slow: FloatColumn, z_fast: FloatColumn, cap: FloatColumn | float) -> IntTable:
+        """Sums without the floor at zero: ``int64[6, n]``."""
+        paths: IntTable = np.empty((2 * len(SHIFTS), len(z_slow)), dtype=np.int64)
+        chart = 0
+        for sign in (1.0, -1.0):
+            for shift in SHIFTS:
+                z = sign * (z_fast if shift == SHIFTS[-1] else z_slow)
+                z = np.minimum(np.maximum(z, LOWEST_Z), cap)
+                paths[chart] = np.rint((shift * z - 0.5 * shift * shift) * UNIT)
+                paths[chart, 0] += self.sums[chart]
+                chart += 1
+        np.cumsum(paths, axis=1, out=paths)
+        return paths
+
+    @staticmethod
+    def _since(heights: IntTable, start: int, before: int) -> int:
+        zeros = np.flatnonzero(heights[::-1] == 0)
+        return start + len(heights) - int(zeros[0]) if len(zeros) else before
