@@ -3,7 +3,7 @@
 A chart tuned to a shift of ``d`` standard deviations sums ``d z - d²/2``, the log-likelihood ratio of that shift, never
 below zero (E. S. Page, Continuous inspection schemes, Biometrika 41, 1954; best possible for its shift: G. Moustakides,
 Ann. Stat. 14, 1986). Three shifts in both directions beside each other stay near the best for all between (G. Lorden,
-Procedures for reacting to a change in distribution, Ann. Math. Stat. 42, 1971). All charts share one threshold.
+Procedures for reacting to a change in distribution, Ann. Math. Stat. 42, 1971).
 
 Sums are whole numbers of ``UNIT`` parts of a nat, so that they are the same however the stream was cut.
 """
@@ -21,7 +21,14 @@ __all__ = ["Bank", "Crossing", "Yardstick", "threshold_for"]
 
 SHIFTS = (1.0, 2.0, 4.0)
 """In standard deviations; the first two of the slow noise, the last of the fast one."""
+HEAD_STARTS = (0.0, 0.0, 1.0)
+"""Nats by which each chart's threshold is lower than the common one: the share of the false alarms of the last chart,
+which decides about the largest changes within one or two samples, is as large as that of the others."""
 UNIT = 1 << 20
+CHARTS = tuple(
+    (shift, 0.5 * shift * shift, sign, shift == SHIFTS[-1]) for sign in (1.0, -1.0) for shift in SHIFTS
+)
+"""For each chart: its shift, half its square, its direction, and whether it counts in the fast noise."""
 LOWEST_Z = -40.0
 LOOSE_Z = 6.0
 """A sample counts for at most so many standard deviations: one alone may be enough to suspect a change …"""
@@ -37,8 +44,9 @@ IntTable = NDArray[np.int64]
 
 
 def threshold_for(mean_samples_between_alarms: float) -> int:
-    """The common threshold, in ``UNIT`` parts of a nat, by Siegmund's approximation for independent samples."""
-    rate = sum(shift * shift * math.exp(-OVERSHOOT * shift) for shift in SHIFTS)
+    """The threshold of the slow charts, in ``UNIT`` parts of a nat, by Siegmund's approximation for independent samples."""
+    charts = zip(SHIFTS, HEAD_STARTS, strict=True)
+    rate = sum(shift * shift * math.exp(start - OVERSHOOT * shift) for shift, start in charts)
     return round(UNIT * math.log(mean_samples_between_alarms * rate))
 
 
@@ -63,7 +71,7 @@ class Yardstick(NamedTuple):
 class Bank(msgspec.Struct):
     """The six charts at one level: rising for each of ``SHIFTS``, then falling. Plain values."""
 
-    threshold: int
+    thresholds: list[int]
     sums: list[int]
     since: list[int]
     """For each chart, number of the first value after the last one at which it was zero."""
@@ -73,30 +81,33 @@ class Bank(msgspec.Struct):
     @classmethod
     def at_zero(cls, threshold: int, since: int, last_spike: int) -> "Bank":
         """Charts that have seen nothing; the next value is number ``since``."""
-        charts = 2 * len(SHIFTS)
-        return cls(threshold=threshold, sums=[0] * charts, since=[since] * charts, last_spike=last_spike)
+        charts = len(CHARTS)
+        thresholds = 2 * [threshold - round(UNIT * start) for start in HEAD_STARTS]
+        return cls(thresholds=thresholds, sums=[0] * charts, since=[since] * charts, last_spike=last_spike)
 
     def take_one(self, value: float, number: int, yardstick: Yardstick) -> Crossing | None:
         """:meth:`take` for a single value, to the same bits."""
-        residual = value - yardstick.level
-        slow, fast = residual / yardstick.slow_sd, residual / yardstick.fast_sd
+        level, slow_sd, fast_sd = yardstick
+        slow, fast = (value - level) / slow_sd, (value - level) / fast_sd
         cap = TIGHT_Z if number - self.last_spike <= SPIKE_MEMORY else LOOSE_Z
         if not -SPIKE_Z <= fast <= SPIKE_Z:
             self.last_spike = number
         sums, since, crossed = self.sums, self.since, None
-        chart = 0
-        for sign in (1.0, -1.0):
-            for shift in SHIFTS:
-                z = sign * (fast if shift == SHIFTS[-1] else slow)
-                z = cap if z > cap else max(z, LOWEST_Z)
-                total = sums[chart] + round((shift * z - 0.5 * shift * shift) * UNIT)
-                if total <= 0:
-                    sums[chart], since[chart] = 0, number + 1
-                else:
-                    sums[chart] = total
-                    if total > self.threshold and crossed is None:
-                        crossed = Crossing(number, since[chart], sign > 0)
-                chart += 1
+        for chart, (shift, half, sign, is_fast) in enumerate(CHARTS):
+            z = (fast if is_fast else slow) * sign
+            total = sums[chart]
+            if total == 0 and z <= 0.5 * shift:
+                since[chart] = number + 1
+                continue
+            z = cap if z > cap else LOWEST_Z if z < LOWEST_Z else z
+            total += round((shift * z - half) * UNIT)
+            if total > 0:
+                sums[chart] = total
+                if total > self.thresholds[chart] and crossed is None:
+                    crossed = Crossing(number, since[chart], sign > 0)
+            else:
+                sums[chart] = 0
+                since[chart] = number + 1
         return crossed
 
     def take(self, values: FloatColumn, start: int, yardsticks: FloatColumn) -> Crossing | None:
@@ -112,17 +123,14 @@ class Bank(msgspec.Struct):
         spikes = np.flatnonzero(~((z_fast >= -SPIKE_Z) & (z_fast <= SPIKE_Z)))
         cap = self._caps(spikes, start, len(values))
         paths = self._paths(z_slow, z_fast, cap)
-        floor = np.minimum(np.minimum.accumulate(paths, axis=1), 0)
-        heights = paths - floor
-        above = heights > self.threshold
-        found = np.flatnonzero(above.any(axis=0))
-        stop = int(found[0]) + 1 if len(found) else len(values)
-        self.since = [self._since(heights[row, :stop], start, self.since[row]) for row in range(len(self.sums))]
-        self.sums = heights[:, stop - 1].tolist()
-        crossed = None
-        if len(found):
-            chart = int(np.argmax(above[:, stop - 1]))
-            crossed = Crossing(start + stop - 1, self.since[chart], chart < len(SHIFTS))
+        heights = paths - np.minimum(np.minimum.accumulate(paths, axis=1), 0)
+        above = heights > np.array(self.thresholds)[:, np.newaxis]
+        stop, crossed_by = len(values), None
+        if above.any():
+            stop = int(above.any(axis=0).argmax()) + 1
+            crossed_by = int(above[:, stop - 1].argmax())
+        self._rest_at(heights[:, :stop], start)
+        crossed = None if crossed_by is None else self._crossing(crossed_by, start + stop - 1)
         seen = spikes[: np.searchsorted(spikes, stop)]
         if len(seen):
             self.last_spike = start + int(seen[-1])
@@ -144,19 +152,29 @@ class Bank(msgspec.Struct):
 
     def _paths(self, z_slow: FloatColumn, z_fast: FloatColumn, cap: FloatColumn | float) -> IntTable:
         """Sums without the floor at zero: ``int64[6, n]``."""
-        paths: IntTable = np.empty((2 * len(SHIFTS), len(z_slow)), dtype=np.int64)
-        chart = 0
-        for sign in (1.0, -1.0):
-            for shift in SHIFTS:
-                z = sign * (z_fast if shift == SHIFTS[-1] else z_slow)
-                z = np.minimum(np.maximum(z, LOWEST_Z), cap)
-                paths[chart] = np.rint((shift * z - 0.5 * shift * shift) * UNIT)
-                paths[chart, 0] += self.sums[chart]
-                chart += 1
+        paths: IntTable = np.empty((len(CHARTS), len(z_slow)), dtype=np.int64)
+        bounded = {
+            (is_fast, sign): np.minimum(np.maximum((z_fast if is_fast else z_slow) * sign, LOWEST_Z), cap)
+            for is_fast in (False, True)
+            for sign in (1.0, -1.0)
+        }
+        for chart, (shift, half, sign, is_fast) in enumerate(CHARTS):
+            step = bounded[is_fast, sign] * shift
+            step -= half
+            step *= UNIT
+            np.rint(step, out=paths[chart], casting="unsafe")
+        paths[:, 0] += self.sums
         np.cumsum(paths, axis=1, out=paths)
         return paths
 
-    @staticmethod
-    def _since(heights: IntTable, start: int, before: int) -> int:
-        zeros = np.flatnonzero(heights[::-1] == 0)
-        return start + len(heights) - int(zeros[0]) if len(zeros) else before
+    def _rest_at(self, heights: IntTable, start: int) -> None:
+        """Take over the last of ``heights``, and where each chart was last at zero."""
+        zeros = heights[:, ::-1] == 0
+        back = zeros.argmax(axis=1).tolist()
+        met = zeros.any(axis=1).tolist()
+        after = start + heights.shape[1]
+        self.since = [after - b if m else before for b, m, before in zip(back, met, self.since, strict=True)]
+        self.sums = heights[:, -1].tolist()
+
+    def _crossing(self, chart: int, number: int) -> Crossing:
+        return Crossing(number, self.since[chart], CHARTS[chart][2] > 0)

@@ -22,20 +22,19 @@ from modekeeper.detect.base import (
     signal_to_json,
     undecided,
 )
-from modekeeper.detect.history import History, Position
-from modekeeper.detect.level import AHEAD, LevelChange, LevelCore, windows
+from modekeeper.detect.history import Position
+from modekeeper.detect.level import AHEAD, LevelChange, LevelCore
 from modekeeper.detect.reference import CELL, Reference, locations
 from modekeeper.detect.robust import LARGEST, clamp
 from modekeeper.detect.settings import DetectorSettings
 from modekeeper.model import wording
-from modekeeper.model.block import FloatColumn, SampleBlock
+from modekeeper.model.block import MISSING_STEP, FloatColumn, SampleBlock
 from modekeeper.model.signal import Direction, Phase, Signal, SignalKind
 
 __all__ = ["DriftDetector"]
 
 SCHEDULE_COLUMNS = ("batch_size", "seq_len")
 SCHEDULES_KEPT = 8
-NO_ROWS = slice(0, 0)
 RECOVERY_LOOK = 10
 """A recovery is looked for every so many values."""
 WAIT_WINDOW = 100
@@ -59,7 +58,6 @@ class DriftDetector:
         self._sign = 1.0 if worse_when_up else -1.0
         self._settings = settings
         self._core = LevelCore(settings)
-        self._waits = History(settings.reference_samples + 2 * settings.reference_lag_samples, AHEAD)
         self._healthy: Reference | None = None
         self._goal: Reference | None = None
         """The level just before the finding that stands, or before the first of a chain of them."""
@@ -82,10 +80,9 @@ class DriftDetector:
         values = np.clip(block.metrics[self._metric][rows], -LARGEST, LARGEST)
         waits = block.metrics["data_wait_ms"][rows]
         numbers = np.arange(rows.start, rows.stop) if isinstance(rows, slice) else rows
-        for start in range(0, len(values), self._core.history.ahead):
-            part = slice(start, start + self._core.history.ahead)
-            self._core.history.extend(values[part], block, numbers[part])
-            self._waits.extend(waits[part], block, numbers[part])
+        for start in range(0, len(values), AHEAD):
+            part = slice(start, start + AHEAD)
+            self._core.history.extend(values[part], block, numbers[part], waits[part])
             signals += self._judge()
         self._forget_schedules()
         self._last = position_at(block, len(block) - 1)
@@ -93,20 +90,18 @@ class DriftDetector:
 
     def _update_one(self, block: SampleBlock) -> list[Signal]:
         """:meth:`update` for a single sample."""
-        self._last = position_at(block, 0)
-        metrics = block.metrics
-        if any(math.isfinite(metrics[name][0]) for name in SCHEDULE_COLUMNS):
+        one = block.only()
+        metrics = one.metrics
+        if math.isfinite(metrics["batch_size"]) or math.isfinite(metrics["seq_len"]):
             self._watch_schedule(block)
             self._forget_schedules()
-        if block.training_rows(self._metric) == NO_ROWS:
+        self._last = Position(one.index, None if one.step == MISSING_STEP else one.step, one.ts_ms)
+        value = metrics[self._metric]
+        if one.paused or not math.isfinite(value):
             return []
-        index, step, ts_ms = block.first_index, int(block.step[0]), int(block.ts_ms[0])
         core = self._core
-        core.history.append(clamp(float(metrics[self._metric][0])), index, step, ts_ms)
-        self._waits.append(float(metrics["data_wait_ms"][0]), index, step, ts_ms)
-        if self._active is not None:
-            return self._judge()
-        return self._heard(core.advance_one())
+        core.history.append(clamp(value), one.index, one.step, one.ts_ms, metrics["data_wait_ms"])
+        return self._heard(core.advance_one()) if self._active is None else self._judge()
 
     def _judge(self) -> list[Signal]:
         """Judge what has come."""
@@ -207,7 +202,7 @@ class DriftDetector:
         counts = range(first * RECOVERY_LOOK, core.history.count + 1, RECOVERY_LOOK)
         if goal is None or not counts:
             return None
-        level = locations(windows(core.history, counts, size), goal.clip)
+        level = locations(core.history.windows(counts, size), goal.clip)
         found = np.flatnonzero(self._sign * (level - goal.level) <= self._band(goal, active.level))
         return counts[int(found[0])] if len(found) else None
 
@@ -274,8 +269,9 @@ class DriftDetector:
         """``input_bound`` when the wait for input rose by most of what the step time rose by."""
         if self._metric != "step_time_ms" or self._direction(change) is not Direction.WORSE:
             return None
-        before = _finite(self._waits.values(change.start - WAIT_WINDOW, change.start))
-        after = _finite(self._waits.values(change.start, change.stop))
+        history, first = self._core.history, max(change.start - WAIT_WINDOW, change.stop - self._core.reach)
+        before = _finite(history.beside(first, change.start))
+        after = _finite(history.beside(change.start, change.stop))
         if not (len(before) and len(after)):
             return None
         rise = float(np.median(after)) - float(np.median(before))
@@ -338,7 +334,6 @@ class DriftDetector:
         """Plain JSON values."""
         return {
             "core": self._core.snapshot(),
-            "waits": self._waits.snapshot(),
             "healthy": msgspec.to_builtins(self._healthy),
             "goal": msgspec.to_builtins(self._goal),
             "active": signal_to_json([self._active] if self._active else []),
@@ -352,7 +347,6 @@ class DriftDetector:
     def restore(self, snapshot: dict[str, Any]) -> None:
         """Take over a :meth:`snapshot`."""
         self._core.restore(snapshot["core"])
-        self._waits.restore(snapshot["waits"])
         self._healthy = msgspec.convert(snapshot["healthy"], Reference | None)
         self._goal = msgspec.convert(snapshot["goal"], Reference | None)
         self._active = next(iter(signal_from_json(snapshot["active"])), None)

@@ -9,7 +9,6 @@ happen. What comes out is the same one value at a time.
 """
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -22,9 +21,9 @@ from modekeeper.detect.robust import normal_confidence, relative, robust_sd, spl
 from modekeeper.detect.settings import DetectorSettings
 from modekeeper.model.block import FloatColumn
 
-__all__ = ["AHEAD", "LevelChange", "LevelCore", "windows"]
+__all__ = ["AHEAD", "LevelChange", "LevelCore"]
 
-AHEAD = 1024
+AHEAD = 4096
 """Values appended before they are judged, at most."""
 REFRESH = 100
 """The reference is computed again every so many values."""
@@ -120,14 +119,6 @@ class LevelState(msgspec.Struct, kw_only=True):
     ramp_positions: list[Position] = msgspec.field(default_factory=list)
 
 
-def windows(history: History, stops: Sequence[int], size: int) -> FloatColumn:
-    """The ``size`` values before each of the numbers ``stops``, equally spaced: a view, ``float64[len(stops), size]``."""
-    first = stops[0] - size
-    values = history.values(first, stops[-1])
-    step = stops[1] - stops[0] if len(stops) > 1 else 1
-    return np.lib.stride_tricks.sliding_window_view(values, size)[::step]
-
-
 class LevelCore:
     """Append values to ``history``, then call :meth:`advance` until all are judged.
 
@@ -136,8 +127,9 @@ class LevelCore:
 
     def __init__(self, settings: DetectorSettings) -> None:
         self._settings = settings
-        self._reach = settings.reference_samples + 2 * settings.reference_lag_samples
-        self.history = History(self._reach, AHEAD)
+        self.reach = settings.reference_samples + 2 * settings.reference_lag_samples
+        """How far behind the value being judged a change may be looked for."""
+        self.history = History(self.reach, beside=True)
         self.judged = 0
         """Values judged so far."""
         warmup = settings.warmup_samples
@@ -208,7 +200,7 @@ class LevelCore:
     # Levels
 
     def _begin_level(self, since: int) -> None:
-        since = max(since, self.judged - self._reach)
+        since = max(since, self.judged - self.reach)
         self._state = LevelState(since=since, learn_from=since)
 
     def _refer_to(self, reference: Reference) -> None:
@@ -257,7 +249,8 @@ class LevelCore:
         times = self.history.times_ms(number - len(window), number)
         pace_ms = float(times[-1] - times[0]) / max(len(times) - 1, 1)
         per_day = DAY_MS / min(max(pace_ms, LEAST_PACE_MS), MOST_PACE_MS)
-        return threshold_for(max(per_day / self._settings.false_alarms_per_day, LEAST_MEAN_SAMPLES))
+        # A false alarm comes with a second one, when the level is found to be back.
+        return threshold_for(max(2.0 * per_day / self._settings.false_alarms_per_day, LEAST_MEAN_SAMPLES))
 
     # Going on while nothing is suspected
 
@@ -292,7 +285,7 @@ class LevelCore:
         ]
         old = stops[len(young) :]
         if old:
-            rows = windows(self.history, [c - lag for c in old], size)
+            rows = self.history.windows([c - lag for c in old], size)
             found += zip(old, learn_references(rows), strict=True)
         return found
 
@@ -327,9 +320,9 @@ class LevelCore:
         ends = [c for c in range(_next_look(start), stop + 1, LOOK) if c - LOOK >= state.since]
         if not ends:
             return
-        means = locations(windows(self.history, ends, LOOK), 0.0)
+        means = locations(self.history.windows(ends, LOOK), 0.0)
         state.ramp_means = [*state.ramp_means, *means.tolist()][-MAX_RAMP_MEANS:]
-        positions = [self.history.position(end - LOOK) for end in ends]
+        positions = self.history.positions(range(ends[0] - LOOK, ends[-1], LOOK))
         state.ramp_positions = [*state.ramp_positions, *positions][-MAX_RAMP_MEANS:]
 
     # Suspicions
@@ -389,7 +382,7 @@ class LevelCore:
         stop = self.judged
         since = max(since, stop - self._settings.reference_samples)
         given = self._measure(reference, since, slow=False)
-        start = max(since - FITTED_BEFORE, self._state.learn_from, stop - self._reach)
+        start = max(since - FITTED_BEFORE, self._state.learn_from, stop - self.reach)
         if stop - start < 2 * FEWEST_AFTER:
             return given
         low, high = sorted((reference.level, given.after))
@@ -434,7 +427,7 @@ class LevelCore:
         counts = range(max(_next_look(start), self._anchored_at()), stop + 1, LOOK)
         if anchor is None or not counts:
             return None
-        shifts = np.abs(locations(windows(self.history, counts, window), anchor.clip) - anchor.level)
+        shifts = np.abs(locations(self.history.windows(counts, window), anchor.clip) - anchor.level)
         found = np.flatnonzero(shifts > self._slow_floor(anchor))
         return counts[int(found[0])] if len(found) else None
 

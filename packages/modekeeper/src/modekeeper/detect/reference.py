@@ -4,7 +4,6 @@ import math
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from modekeeper.model.block import FloatColumn
 
@@ -25,9 +24,12 @@ NOTABLE_SE = 2.0
 """Dependence between samples counts from so many of its standard errors on: less is what independent samples show."""
 GUARD_SE = 1.0
 """Standard errors by which a dependence that counts is raised: noise taken for too small is a false alarm."""
+FEWEST_BLOCKS = 6
 MOST_CORRELATED = 0.98
-YOUNG = 1.0
-"""Noise learned from ``n`` samples is raised by the share ``YOUNG / sqrt(n)``: it is itself an estimate."""
+YOUNG = 10.0
+"""Noise learned from the worth of ``n`` independent samples is raised by the share ``YOUNG / n``: so much farther out
+than the normal distribution lies Student's, at the odds of 4.5 standard deviations (twice as far for 10, a quarter
+for 40)."""
 
 
 class Reference(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,8 +85,7 @@ def learn_references(rows: FloatColumn) -> list[Reference]:
     level = _one_step(rows, middle, clip)
     fast, slow = _noise(rows, level, clip)
     least = np.maximum(MIN_NOISE_REL * np.abs(level) * math.sqrt(CELL), LEAST_NOISE)
-    raised = 1.0 + YOUNG / math.sqrt(samples)
-    columns = (level, clip, raised * np.maximum(fast, least), raised * np.maximum(slow, least))
+    columns = (level, clip, np.maximum(fast, least), np.maximum(slow, least))
     return [
         Reference(level=a, clip=b, fast_sd=c, slow_sd=d, samples=samples)
         for a, b, c, d in zip(*(column.tolist() for column in columns), strict=True)
@@ -114,28 +115,36 @@ def _one_step(rows: FloatColumn, middle: FloatColumn, clip: float | FloatColumn)
 
 
 def _noise(rows: FloatColumn, level: FloatColumn, clip: FloatColumn) -> tuple[FloatColumn, FloatColumn]:
-    """``fast_sd`` and ``slow_sd`` of each row, before they are raised.
+    """``fast_sd`` and ``slow_sd`` of each row.
 
-    The long-run deviation is that of means of ``CELL`` samples, or what an autoregression of order one foretells
-    (R. J. Hyndman and G. Athanasopoulos, Forecasting, 2021, for the model), or that of overlapping means of ``BLOCK``
-    samples (M. S. Meketon and B. Schmeiser, Overlapping batch means: something for nothing?, WSC 1984), whichever is
-    largest; the latter two where they differ from independence by more than chance.
+    The long-run variance is that of single samples, unless they depend on each other by more than chance shows: then
+    that of means of ``CELL``, or what an autoregression of order one foretells (G. U. Yule, Phil. Trans. A 226, 1927),
+    or that of overlapping means of ``BLOCK`` samples (M. S. Meketon and B. Schmeiser, Overlapping batch means: something
+    for nothing?, WSC 1984), whichever is largest.
     """
     count, samples = rows.shape
     residuals = rows - level[:, np.newaxis]
     bound = clip[:, np.newaxis]
     np.minimum(residuals, bound, out=residuals)
     np.maximum(residuals, -bound, out=residuals)
-    squares = np.einsum("ij,ij->i", residuals, residuals)
+    squares = _products(residuals, residuals)
     single = squares / samples
-    cells = residuals[:, samples % CELL :].reshape(count, -1, CELL)
-    sums = np.add.reduce(cells, axis=2)
-    cell = np.einsum("ij,ij->i", sums, sums) / (sums.shape[1] * CELL)
-    lagged = np.einsum("ij,ij->i", residuals[:, 1:], residuals[:, :-1])
-    slow = np.maximum(cell, single * _correlation_ratio(lagged, squares, samples))
-    if samples >= 6 * BLOCK:
-        slow = np.maximum(slow, _block_variance(sums, cell, samples))
-    return np.sqrt(np.maximum(single, slow)), np.sqrt(slow)
+    sums = np.add.reduce(residuals[:, samples % CELL :].reshape(count, -1, CELL), axis=2)
+    cell = _products(sums, sums) / (sums.shape[1] * CELL)
+    alike = np.abs(cell - single) <= NOTABLE_SE * math.sqrt(2.0 / sums.shape[1]) * single
+    slow = np.where(alike, single, cell)
+    slow = np.maximum(slow, single * _correlation_ratio(_products(residuals[:, 1:], residuals[:, :-1]), squares, samples))
+    if samples >= FEWEST_BLOCKS * BLOCK:
+        slow = np.maximum(slow, _block_variance(sums, slow, samples))
+    independent = samples * np.where(slow > single, single / np.where(slow > 0, slow, 1.0), 1.0)
+    raised = 1.0 + YOUNG / np.maximum(independent, 1.0)
+    return np.sqrt(np.maximum(single, slow)) * raised, np.sqrt(slow) * raised
+
+
+def _products(left: FloatColumn, right: FloatColumn) -> FloatColumn:
+    """Sum of products along each row."""
+    total: FloatColumn = np.add.reduce(left * right, axis=1)
+    return total
 
 
 def _correlation_ratio(lagged: FloatColumn, squares: FloatColumn, samples: int) -> FloatColumn:
@@ -143,16 +152,16 @@ def _correlation_ratio(lagged: FloatColumn, squares: FloatColumn, samples: int) 
     phi = lagged / np.where(squares > 0, squares, 1.0)
     error = 1.0 / math.sqrt(samples)
     # The estimate is too small by about (1 + 4 phi) / n (M. G. Kendall, Biometrika 41, 1954).
-    raised = np.minimum(phi + (1.0 + 4.0 * phi) / samples + GUARD_SE * error * np.sqrt(1.0 - phi * phi), MOST_CORRELATED)
+    bias = (1.0 + 4.0 * phi) / samples
+    raised = np.minimum(phi + bias + GUARD_SE * error * np.sqrt(1.0 - phi * phi), MOST_CORRELATED)
     return np.where(phi > NOTABLE_SE * error, (1.0 + raised) / (1.0 - raised), 0.0)
 
 
-def _block_variance(cell_sums: FloatColumn, cell: FloatColumn, samples: int) -> FloatColumn:
+def _block_variance(cell_sums: FloatColumn, usual: FloatColumn, samples: int) -> FloatColumn:
     """Long-run variance by overlapping blocks; 0 where it is no larger than chance makes it."""
     per_block = BLOCK // CELL
     totals = np.cumsum(cell_sums, axis=1)
     blocks = totals[:, per_block:] - totals[:, :-per_block]
-    variance = np.einsum("ij,ij->i", blocks, blocks) / (blocks.shape[1] * BLOCK)
+    variance = _products(blocks, blocks) / (blocks.shape[1] * BLOCK)
     error = math.sqrt(4.0 / 3.0 * BLOCK / samples)
-    counts = variance > (1.0 + NOTABLE_SE * error) * cell
-    return np.where(counts, variance * (1.0 + GUARD_SE * error), 0.0)
+    return np.where(variance > (1.0 + NOTABLE_SE * error) * usual, variance * (1.0 + GUARD_SE * error), 0.0)
