@@ -29,11 +29,12 @@ CHARTS = tuple(
     (shift, 0.5 * shift * shift, sign, shift == SHIFTS[-1]) for sign in (1.0, -1.0) for shift in SHIFTS
 )
 """For each chart: its shift, half its square, its direction, and whether it counts in the fast noise."""
-LOWEST_Z = -40.0
 LOOSE_Z = 6.0
 """A sample counts for at most so many standard deviations: one alone may be enough to suspect a change …"""
 TIGHT_Z = 3.1
 """… but not in a job that shows spikes: there it takes four in a row."""
+TIGHT_AGAINST_Z = -2.0
+"""In such a job a sample speaks against a change for at most so many, lest every spike hide a shift the other way."""
 SPIKE_Z = 4.5
 SPIKE_MEMORY = 2000
 """Samples a spike is remembered for."""
@@ -89,7 +90,8 @@ class Bank(msgspec.Struct):
         """:meth:`take` for a single value, to the same bits."""
         level, slow_sd, fast_sd = yardstick
         slow, fast = (value - level) / slow_sd, (value - level) / fast_sd
-        cap = TIGHT_Z if number - self.last_spike <= SPIKE_MEMORY else LOOSE_Z
+        tight = number - self.last_spike <= SPIKE_MEMORY
+        cap, floor = (TIGHT_Z, TIGHT_AGAINST_Z) if tight else (LOOSE_Z, -LOOSE_Z)
         if not -SPIKE_Z <= fast <= SPIKE_Z:
             self.last_spike = number
         sums, since, crossed = self.sums, self.since, None
@@ -99,7 +101,7 @@ class Bank(msgspec.Struct):
             if total == 0 and z <= 0.5 * shift:
                 since[chart] = number + 1
                 continue
-            z = cap if z > cap else LOWEST_Z if z < LOWEST_Z else z
+            z = cap if z > cap else floor if z < floor else z
             total += round((shift * z - half) * UNIT)
             if total > 0:
                 sums[chart] = total
@@ -121,8 +123,8 @@ class Bank(msgspec.Struct):
         residuals = values - yardsticks[0]
         z_slow, z_fast = residuals / yardsticks[1], residuals / yardsticks[2]
         spikes = np.flatnonzero(~((z_fast >= -SPIKE_Z) & (z_fast <= SPIKE_Z)))
-        cap = self._caps(spikes, start, len(values))
-        paths = self._paths(z_slow, z_fast, cap)
+        tight = self._tight(spikes, start, len(values))
+        paths = self._paths(z_slow, z_fast, tight)
         heights = paths - np.minimum(np.minimum.accumulate(paths, axis=1), 0)
         above = heights > np.array(self.thresholds)[:, np.newaxis]
         stop, crossed_by = len(values), None
@@ -136,25 +138,28 @@ class Bank(msgspec.Struct):
             self.last_spike = start + int(seen[-1])
         return crossed
 
-    def _caps(self, spikes: NDArray[np.intp], start: int, count: int) -> FloatColumn | float:
-        """What each value may count for, by the latest spike before it."""
+    def _tight(self, spikes: NDArray[np.intp], start: int, count: int) -> NDArray[np.bool_] | bool:
+        """Whether each value comes not long after a spike."""
         if not len(spikes):
             if start + count - 1 - self.last_spike <= SPIKE_MEMORY:
-                return TIGHT_Z
+                return True
             if start - self.last_spike > SPIKE_MEMORY:
-                return LOOSE_Z
+                return False
         latest = np.full(count + 1, self.last_spike, dtype=np.int64)
         latest[spikes + 1] = spikes + start
         np.maximum.accumulate(latest, out=latest)
-        numbers = np.arange(start, start + count)
-        caps: FloatColumn = np.where(numbers - latest[:-1] <= SPIKE_MEMORY, TIGHT_Z, LOOSE_Z)
-        return caps
+        tight: NDArray[np.bool_] = np.arange(start, start + count) - latest[:-1] <= SPIKE_MEMORY
+        return tight
 
-    def _paths(self, z_slow: FloatColumn, z_fast: FloatColumn, cap: FloatColumn | float) -> IntTable:
+    def _paths(self, z_slow: FloatColumn, z_fast: FloatColumn, tight: NDArray[np.bool_] | bool) -> IntTable:
         """Sums without the floor at zero: ``int64[6, n]``."""
         paths: IntTable = np.empty((len(CHARTS), len(z_slow)), dtype=np.int64)
+        if isinstance(tight, bool):
+            cap, floor = (TIGHT_Z, TIGHT_AGAINST_Z) if tight else (LOOSE_Z, -LOOSE_Z)
+        else:
+            cap, floor = np.where(tight, TIGHT_Z, LOOSE_Z), np.where(tight, TIGHT_AGAINST_Z, -LOOSE_Z)
         bounded = {
-            (is_fast, sign): np.minimum(np.maximum((z_fast if is_fast else z_slow) * sign, LOWEST_Z), cap)
+            (is_fast, sign): np.minimum(np.maximum((z_fast if is_fast else z_slow) * sign, floor), cap)
             for is_fast in (False, True)
             for sign in (1.0, -1.0)
         }
