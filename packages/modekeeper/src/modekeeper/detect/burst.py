@@ -20,7 +20,7 @@ from modekeeper.detect.robust import LARGEST, clamp, relative
 from modekeeper.detect.settings import DetectorSettings
 from modekeeper.detect.usual_time import UsualLevel, UsualTime
 from modekeeper.model import wording
-from modekeeper.model.block import FloatColumn, SampleBlock, is_pause
+from modekeeper.model.block import FloatColumn, SampleBlock
 from modekeeper.model.signal import Direction, Phase, Signal, SignalKind
 
 __all__ = ["BurstDetector"]
@@ -108,10 +108,11 @@ class BurstDetector:
         return signals
 
     def _judge_one(self, block: SampleBlock) -> list[Signal]:
-        time_ms = block.metrics[METRIC].item(0)
+        one = block.only()
+        time_ms, wait_ms, paused = one.metrics[METRIC], one.metrics[WAITED], one.paused
         if not math.isfinite(time_ms):
             return []
-        time_ms, wait_ms, paused = clamp(time_ms), block.metrics[WAITED].item(0), is_pause(block.phase[0])
+        time_ms = clamp(time_ms)
         signals: list[Signal] = []
         if time_ms > self._usual.level.threshold:
             if self._run is None:

@@ -45,10 +45,12 @@ class LastSample:
     def see(self, block: SampleBlock) -> None:
         """Note the end of ``block``."""
         samples = len(block.ts_ms)
-        if samples:
+        if samples > 1:
             self._index = block.first_index + samples - 1
-            self._step = block.step.item(-1)
-            self._ts_ms = block.ts_ms.item(-1)
+            self._step, self._ts_ms = block.step.item(-1), block.ts_ms.item(-1)
+        elif samples:
+            one = block.only()
+            self._index, self._step, self._ts_ms = one.index, one.step, one.ts_ms
 
     @property
     def position(self) -> Position:

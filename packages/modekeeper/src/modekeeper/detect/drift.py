@@ -11,12 +11,10 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from modekeeper.detect.base import (
     BEFORE_FIRST,
     cleared,
-    is_pause,
     placed,
     position_at,
     share,
@@ -24,18 +22,21 @@ from modekeeper.detect.base import (
     signal_to_json,
     undecided,
 )
-from modekeeper.detect.history import History, Position
-from modekeeper.detect.level import LevelChange, LevelCore
-from modekeeper.detect.reference import CELL, Reference
+from modekeeper.detect.history import Position
+from modekeeper.detect.level import AHEAD, LevelChange, LevelCore
+from modekeeper.detect.reference import CELL, Reference, locations
+from modekeeper.detect.robust import LARGEST, clamp
 from modekeeper.detect.settings import DetectorSettings
 from modekeeper.model import wording
-from modekeeper.model.block import FloatColumn, SampleBlock
+from modekeeper.model.block import MISSING_STEP, FloatColumn, SampleBlock
 from modekeeper.model.signal import Direction, Phase, Signal, SignalKind
 
 __all__ = ["DriftDetector"]
 
 SCHEDULE_COLUMNS = ("batch_size", "seq_len")
 SCHEDULES_KEPT = 8
+RECOVERY_LOOK = 10
+"""A recovery is looked for every so many values."""
 WAIT_WINDOW = 100
 FAR_BETTER = 2.0
 """A level this many times ``abrupt_effect_rel`` better than the healthy one is a new level, no recovery."""
@@ -57,7 +58,6 @@ class DriftDetector:
         self._sign = 1.0 if worse_when_up else -1.0
         self._settings = settings
         self._core = LevelCore(settings)
-        self._waits = History(settings.reference_samples + 2 * settings.reference_lag_samples)
         self._healthy: Reference | None = None
         self._goal: Reference | None = None
         """The level just before the finding that stands, or before the first of a chain of them."""
@@ -70,50 +70,78 @@ class DriftDetector:
 
     def update(self, block: SampleBlock) -> list[Signal]:
         """See :class:`modekeeper.detect.base.Detector`."""
+        if not len(block):
+            return []
+        if len(block) == 1:
+            return self._update_one(block)
+        self._watch_schedule(block)
         signals: list[Signal] = []
-        column, waits = block.metrics[self._metric], block.metrics["data_wait_ms"]
-        schedule = self._has_schedule(block)
-        for row in np.flatnonzero(schedule | np.isfinite(column)).tolist():
-            if schedule[row]:
-                self._watch_schedule(block, row)
-            value = float(column[row])
-            if not math.isfinite(value) or is_pause(block.phase[row]):
-                continue
-            position = position_at(block, row)
-            self._waits.append(float(waits[row]) if math.isfinite(waits[row]) else math.nan, position)
-            signals.extend(self._judge(value, position))
-        if len(block):
-            self._last = position_at(block, len(block) - 1)
+        rows = block.training_rows(self._metric)
+        values = np.clip(block.metrics[self._metric][rows], -LARGEST, LARGEST)
+        waits = block.metrics["data_wait_ms"][rows]
+        numbers = np.arange(rows.start, rows.stop) if isinstance(rows, slice) else rows
+        for start in range(0, len(values), AHEAD):
+            part = slice(start, start + AHEAD)
+            self._core.history.extend(values[part], block, numbers[part], waits[part])
+            signals += self._judge()
+        self._forget_schedules()
+        self._last = position_at(block, len(block) - 1)
         return signals
 
-    @staticmethod
-    def _has_schedule(block: SampleBlock) -> NDArray[np.bool_]:
-        """Rows that name a batch size or a sequence length."""
-        present = np.zeros(len(block), dtype=np.bool_)
-        for name in SCHEDULE_COLUMNS:
-            present |= np.isfinite(block.metrics[name])
-        return present
+    def _update_one(self, block: SampleBlock) -> list[Signal]:
+        """:meth:`update` for a single sample."""
+        one = block.only()
+        metrics = one.metrics
+        if math.isfinite(metrics["batch_size"]) or math.isfinite(metrics["seq_len"]):
+            self._watch_schedule(block)
+            self._forget_schedules()
+        self._last = Position(one.index, None if one.step == MISSING_STEP else one.step, one.ts_ms)
+        value = metrics[self._metric]
+        if one.paused or not math.isfinite(value):
+            return []
+        core = self._core
+        core.history.append(clamp(value), one.index, one.step, one.ts_ms, metrics["data_wait_ms"])
+        return self._heard(core.advance_one()) if self._active is None else self._judge()
 
-    def _watch_schedule(self, block: SampleBlock, row: int) -> None:
-        for place, name in enumerate(SCHEDULE_COLUMNS):
-            value = float(block.metrics[name][row])
-            if not math.isfinite(value):
-                continue
-            if self._schedule[place] is not None and self._schedule[place] != value:
-                self._announced = [*self._announced[1 - SCHEDULES_KEPT :], block.first_index + row]
-            self._schedule[place] = value
+    def _judge(self) -> list[Signal]:
+        """Judge what has come."""
+        signals: list[Signal] = []
+        core = self._core
+        while core.judged < core.history.count:
+            active = self._active
+            look_at = None if active is None else self._recovery_candidate(active)
+            change = core.advance(core.history.count if look_at is None else look_at)
+            signals += self._heard(change)
+            if change is None and active is not None and core.judged == look_at:
+                signals += self._look_for_recovery(active)
+        return signals
 
-    def _judge(self, value: float, position: Position) -> list[Signal]:
-        change = self._core.push(value, position)
-        if self._healthy is None and self._core.anchor is not None:
-            self._healthy = self._core.anchor
-        if change is not None:
-            return [self._suspected(change)] if change.suspected else self._changed(change)
-        if self._suspect is not None and not self._core.suspected:
+    def _heard(self, change: LevelChange | None) -> list[Signal]:
+        """What a change, or none, says."""
+        if self._healthy is None:
+            self._healthy = self._core.anchor if change is None else change.anchor
+        if not self._core.suspected:
             self._suspect = None
-        if self._active is not None and self._core.history.count % CELL == 0:
-            return self._look_for_recovery(self._active, position)
-        return []
+        if change is None:
+            return []
+        return [self._suspected(change)] if change.suspected else self._changed(change)
+
+    def _watch_schedule(self, block: SampleBlock) -> None:
+        """Remember where the job named another batch size or sequence length than before."""
+        found: list[int] = []
+        for place, name in enumerate(SCHEDULE_COLUMNS):
+            rows = np.flatnonzero(np.isfinite(block.metrics[name]))
+            if not len(rows):
+                continue
+            values = block.metrics[name][rows]
+            before = self._schedule[place]
+            moved = np.diff(values, prepend=values[0] if before is None else before) != 0
+            found += (rows[moved] + block.first_index).tolist()
+            self._schedule[place] = float(values[-1])
+        self._announced += sorted(found)
+
+    def _forget_schedules(self) -> None:
+        del self._announced[:-SCHEDULES_KEPT]
 
     def _suspected(self, change: LevelChange) -> Signal:
         self._findings += 1
@@ -121,9 +149,8 @@ class DriftDetector:
         return self._suspect
 
     def _changed(self, change: LevelChange) -> list[Signal]:
-        if self._suspect is None:
+        if not change.announced:
             self._findings += 1
-        self._suspect = None
         before = self._active
         self._active = None
         if self._is_announced(change):
@@ -168,11 +195,23 @@ class DriftDetector:
         text = "an event: the level after it is the new healthy level"
         return [signal, cleared(signal, change.at, text)]
 
-    def _look_for_recovery(self, active: Signal, position: Position) -> list[Signal]:
+    def _recovery_candidate(self, active: Signal) -> int | None:
+        """The next number of values judged at which the level may be found as good as before."""
+        core, goal, size = self._core, self._goal, self._settings.clear_samples
+        first = max(core.judged, core.judged - core.samples + size - 1) // RECOVERY_LOOK + 1
+        counts = range(first * RECOVERY_LOOK, core.history.count + 1, RECOVERY_LOOK)
+        if goal is None or not counts:
+            return None
+        level = locations(core.history.windows(counts, size), goal.clip)
+        found = np.flatnonzero(self._sign * (level - goal.level) <= self._band(goal, active.level))
+        return counts[int(found[0])] if len(found) else None
+
+    def _look_for_recovery(self, active: Signal) -> list[Signal]:
         goal, samples = self._goal, self._settings.clear_samples
-        count = self._core.history.count
+        count = self._core.judged
         if goal is None or self._core.samples < samples:
             return []
+        position = self._core.history.position(count - 1)
         window = self._core.recent(samples)
         level = goal.location(window)
         tail = goal.location(window[-2 * CELL :])
@@ -201,12 +240,15 @@ class DriftDetector:
 
     def _is_near(self, goal: Reference, level: float, worse_level: float | None) -> bool:
         """Whether ``level`` is as good as ``goal``, or nearly."""
+        distance = self._sign * (level - goal.level)
+        return -FAR_BETTER * self._settings.abrupt_effect_rel * goal.scale <= distance <= self._band(goal, worse_level)
+
+    def _band(self, goal: Reference, worse_level: float | None) -> float:
+        """How much worse than ``goal`` still counts as near it."""
         settings = self._settings
         effect = abs((goal.level if worse_level is None else worse_level) - goal.level)
         band = max(settings.clear_effect_share * effect, settings.clear_least_rel * goal.scale)
-        band = min(band, max(settings.clear_most_rel * goal.scale, goal.cell_sd))
-        distance = self._sign * (level - goal.level)
-        return -FAR_BETTER * self._settings.abrupt_effect_rel * goal.scale <= distance <= band
+        return min(band, max(settings.clear_most_rel * goal.scale, goal.cell_sd))
 
     def _recovered(self, active: Signal, at: Position, now: float) -> Signal:
         healthy = active.healthy_level
@@ -220,14 +262,16 @@ class DriftDetector:
 
     def _is_announced(self, change: LevelChange) -> bool:
         near = self._settings.schedule_samples
-        return any(abs(index - change.since.index) <= near for index in self._announced)
+        known = [index for index in self._announced if index <= change.at.index][-SCHEDULES_KEPT:]
+        return any(abs(index - change.since.index) <= near for index in known)
 
     def _cause(self, change: LevelChange) -> str | None:
         """``input_bound`` when the wait for input rose by most of what the step time rose by."""
         if self._metric != "step_time_ms" or self._direction(change) is not Direction.WORSE:
             return None
-        before = _finite(self._waits.values(change.start - WAIT_WINDOW, change.start))
-        after = _finite(self._waits.values(change.start, self._waits.count))
+        history, first = self._core.history, max(change.start - WAIT_WINDOW, change.stop - self._core.reach)
+        before = _finite(history.beside(first, change.start))
+        after = _finite(history.beside(change.start, change.stop))
         if not (len(before) and len(after)):
             return None
         rise = float(np.median(after)) - float(np.median(before))
@@ -272,7 +316,7 @@ class DriftDetector:
 
     def conclude(self) -> list[Signal]:
         """Undecided where no level could be learned, or a change began too late to be told."""
-        count, need = self._core.history.count, self._settings
+        count, need = self._core.judged, self._settings
         kind = SignalKind.DRIFT
         if count == 0:
             text = f"no {self._metric} in the telemetry: its drift is not judged; emit {self._metric!r}"
@@ -290,7 +334,6 @@ class DriftDetector:
         """Plain JSON values."""
         return {
             "core": self._core.snapshot(),
-            "waits": self._waits.snapshot(),
             "healthy": msgspec.to_builtins(self._healthy),
             "goal": msgspec.to_builtins(self._goal),
             "active": signal_to_json([self._active] if self._active else []),
@@ -304,7 +347,6 @@ class DriftDetector:
     def restore(self, snapshot: dict[str, Any]) -> None:
         """Take over a :meth:`snapshot`."""
         self._core.restore(snapshot["core"])
-        self._waits.restore(snapshot["waits"])
         self._healthy = msgspec.convert(snapshot["healthy"], Reference | None)
         self._goal = msgspec.convert(snapshot["goal"], Reference | None)
         self._active = next(iter(signal_from_json(snapshot["active"])), None)

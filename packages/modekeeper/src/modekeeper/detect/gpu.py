@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 
 from modekeeper.detect.base import undecided
-from modekeeper.detect.chunks import AHEAD, LastSample, chunks
+from modekeeper.detect.chunks import LastSample, chunks
 from modekeeper.detect.history import History, floats_from_json, floats_to_json
 from modekeeper.detect.settings import DetectorSettings
 from modekeeper.detect.usage import LOOK_EVERY, UsageTrigger
 from modekeeper.model import wording
-from modekeeper.model.block import SampleBlock, is_pause
+from modekeeper.model.block import SampleBlock
 from modekeeper.model.signal import Direction, Signal, SignalKind
 
 __all__ = ["GpuDetector"]
@@ -35,7 +35,7 @@ class GpuDetector:
     def __init__(self, settings: DetectorSettings) -> None:
         window = settings.usage_window_samples
         self._window = window
-        self._history = History(window, AHEAD)
+        self._history = History(window)
         self._beside: list[tuple[float, ...]] = []
         """What was reported beside the newest utilisations."""
         self._high = UsageTrigger(
@@ -71,12 +71,13 @@ class GpuDetector:
         return signals
 
     def _judge_one(self, block: SampleBlock) -> list[Signal]:
-        value = block.metrics[METRIC].item(0)
-        if not math.isfinite(value) or is_pause(block.phase[0]):
+        one = block.only()
+        value = one.metrics[METRIC]
+        if one.paused or not math.isfinite(value):
             return []
         since = self._history.count
-        self._history.append(min(max(value, 0.0), 100.0), block.first_index, block.step.item(0), block.ts_ms.item(0))
-        self._beside.append(tuple([block.metrics[name].item(0) for name, _, _ in BESIDE]))
+        self._history.append(min(max(value, 0.0), 100.0), one.index, one.step, one.ts_ms)
+        self._beside.append(tuple([one.metrics[name] for name, _, _ in BESIDE]))
         if len(self._beside) > 2 * self._window:
             del self._beside[: -self._window]
         return self._judge(since)

@@ -1,6 +1,7 @@
 """The newest values of one series with their positions, as columns in bounded memory."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -12,6 +13,7 @@ from modekeeper.model.block import MISSING_STEP, FloatColumn, SampleBlock
 __all__ = ["History", "Position", "floats_from_json", "floats_to_json"]
 
 IntColumn = NDArray[np.int64]
+FLOAT_BYTES = 8
 
 
 class Position(msgspec.Struct, frozen=True, array_like=True):
@@ -27,8 +29,8 @@ class Position(msgspec.Struct, frozen=True, array_like=True):
 
 
 def floats_to_json(values: list[float]) -> list[float | None]:
-    """JSON has no NaN: ``null`` stands for it."""
-    return [None if math.isnan(v) else v for v in values]
+    """JSON knows finite numbers only: ``null`` stands for the others."""
+    return [v if math.isfinite(v) else None for v in values]
 
 
 def floats_from_json(values: list[float | None]) -> list[float]:
@@ -39,64 +41,76 @@ def floats_from_json(values: list[float | None]) -> list[float]:
 class History:
     """A window of the newest values; value number ``k`` is counted from the start of the series.
 
+    Whoever judges value ``k`` finds values ``k - capacity`` to ``k``, though later ones may have come in one piece
+    with it. Memory is that of ``capacity`` and of the largest piece.
+
     Args:
         capacity: so many values before the one being judged are at hand.
-        ahead: most values that may be appended before the first of them is judged. Whoever judges value ``k`` after
-            value ``k + ahead`` has come still finds values ``k - capacity`` to ``k``.
+        beside: whether a second number is kept beside each value.
     """
 
-    def __init__(self, capacity: int, ahead: int = 1) -> None:
-        self._kept = capacity + ahead
+    def __init__(self, capacity: int, *, beside: bool = False) -> None:
         self._capacity = capacity
-        self._ahead = ahead
-        self._values: FloatColumn = np.empty(2 * self._kept)
-        self._places: IntColumn = np.empty((3, 2 * self._kept), dtype=np.int64)
+        self._kept = capacity + 1
+        self._values: FloatColumn = np.empty((1 + beside, 0))
+        self._places: IntColumn = np.empty((3, 0), dtype=np.int64)
         self._filled = 0
         self.count = 0
         """Values ever appended."""
-
-    @property
-    def ahead(self) -> int:
-        """Most values that :meth:`extend` takes at once."""
-        return self._ahead
 
     @property
     def first(self) -> int:
         """Number of the oldest value that counts, however the values came."""
         return max(self.count - self._capacity, 0)
 
-    def append(self, value: float, index: int, step: int, ts_ms: int) -> None:
+    def append(self, value: float, index: int, step: int, ts_ms: int, beside: float = math.nan) -> None:
         """Add the newest value; ``step`` is ``-1`` where the sample named none."""
-        at = self._room(1)
-        self._values[at] = value
-        places = self._places
+        at = self._filled
+        values, places = self._values, self._places
+        if at == places.shape[1]:
+            at = self._room(1)
+            values, places = self._values, self._places
+        values[0, at] = value
+        if len(values) > 1:
+            values[1, at] = beside
         places[0, at] = index
         places[1, at] = step
         places[2, at] = ts_ms
         self._filled = at + 1
         self.count += 1
 
-    def extend(self, values: FloatColumn, block: SampleBlock, rows: NDArray[np.intp] | slice) -> None:
-        """Add the newest values, ``float64[n]`` with ``n ≤ ahead``; they belong to ``rows`` of ``block``, in order."""
-        at = self._room(len(values))
-        stop = at + len(values)
-        self._values[at:stop] = values
+    def extend(
+        self, values: FloatColumn, block: SampleBlock, rows: NDArray[np.intp] | slice, beside: FloatColumn | None = None
+    ) -> None:
+        """Add the newest values, ``float64[n]``; they belong to ``rows`` of ``block``, in order."""
+        size = len(values)
+        at = self._room(size)
+        stop = at + size
+        self._values[0, at:stop] = values
+        if beside is not None:
+            self._values[1, at:stop] = beside
         if isinstance(rows, slice):
-            start = rows.start or 0
-            self._places[0, at:stop] = np.arange(block.first_index + start, block.first_index + start + len(values))
+            start = block.first_index + (rows.start or 0)
+            self._places[0, at:stop] = np.arange(start, start + size)
         else:
             self._places[0, at:stop] = rows + block.first_index
         self._places[1, at:stop] = block.step[rows]
         self._places[2, at:stop] = block.ts_ms[rows]
         self._filled = stop
-        self.count += len(values)
+        self.count += size
 
     def _room(self, size: int) -> int:
         """Where the next ``size`` values go."""
-        if self._filled + size > len(self._values):
-            kept = self._kept
-            self._values[:kept] = self._values[self._filled - kept : self._filled].copy()
-            self._places[:, :kept] = self._places[:, self._filled - kept : self._filled].copy()
+        self._kept = max(self._kept, self._capacity + size)
+        if self._filled + size > self._places.shape[1]:
+            kept = min(self._filled, self._kept)
+            newest = slice(self._filled - kept, self._filled)
+            values, places = self._values[:, newest].copy(), self._places[:, newest].copy()
+            length = min(2 * self._kept, max(2 * (kept + size), 64))
+            if length > self._places.shape[1]:
+                self._values = np.empty((len(self._values), length))
+                self._places = np.empty((3, length), dtype=np.int64)
+            self._values[:, :kept], self._places[:, :kept] = values, places
             self._filled = kept
         return self._filled
 
@@ -106,7 +120,25 @@ class History:
         What is no longer kept is left out.
         """
         offset = self._filled - self.count
-        return self._values[max(start + offset, 0) : max(stop + offset, 0)]
+        return self._values[0, max(start + offset, 0) : max(stop + offset, 0)]
+
+    def beside(self, start: int, stop: int) -> FloatColumn:
+        """What was kept beside values number ``start`` up to ``stop``; a view, as :meth:`values`."""
+        offset = self._filled - self.count
+        return self._values[1, max(start + offset, 0) : max(stop + offset, 0)]
+
+    def windows(self, stops: Sequence[int], size: int) -> FloatColumn:
+        """The ``size`` values before each of the numbers ``stops``, equally spaced and all still kept.
+
+        Returns:
+            A view, ``float64[len(stops), size]``, until the next value is appended.
+        """
+        step = stops[1] - stops[0] if len(stops) > 1 else 1
+        first = stops[0] - size + self._filled - self.count
+        if first < 0:
+            raise IndexError("the window begins before what is kept")
+        values = self._values[0]
+        return np.ndarray((len(stops), size), np.float64, values, first * FLOAT_BYTES, (step * FLOAT_BYTES, FLOAT_BYTES))
 
     def position(self, number: int) -> Position:
         """Position of value ``number``, or of the oldest one kept."""
@@ -114,24 +146,29 @@ class History:
         index, step, ts_ms = self._places[:, at].tolist()
         return Position(index, None if step == MISSING_STEP else step, ts_ms)
 
+    def positions(self, numbers: range) -> list[Position]:
+        """Positions of several values, all still kept."""
+        offset = self._filled - self.count
+        places = self._places[:, numbers.start + offset : numbers.stop + offset : numbers.step].tolist()
+        return [Position(i, None if s == MISSING_STEP else s, t) for i, s, t in zip(*places, strict=True)]
+
     def times_ms(self, start: int, stop: int) -> IntColumn:
         """Unix milliseconds of values number ``start`` up to ``stop``; a view, as :meth:`values`."""
         offset = self._filled - self.count
         return self._places[2, max(start + offset, 0) : max(stop + offset, 0)]
 
     def snapshot(self) -> dict[str, Any]:
-        """Plain JSON values: what may still be asked for once all that came has been judged."""
-        start = self._filled - min(self._filled, self._capacity)
+        """Plain JSON values."""
+        newest = slice(max(self._filled - self._capacity - 1, 0), self._filled)
         return {
             "count": self.count,
-            "values": floats_to_json(self._values[start : self._filled].tolist()),
-            "places": self._places[:, start : self._filled].tolist(),
+            "values": [floats_to_json(row) for row in self._values[:, newest].tolist()],
+            "places": self._places[:, newest].tolist(),
         }
 
     def restore(self, snapshot: dict[str, Any]) -> None:
         """Take over a :meth:`snapshot`."""
-        values = floats_from_json(snapshot["values"])
-        self._filled = len(values)
-        self._values[: self._filled] = values
-        self._places[:, : self._filled] = snapshot["places"]
+        self._values = np.array([floats_from_json(row) for row in snapshot["values"]], dtype=np.float64)
+        self._places = np.array(snapshot["places"], dtype=np.int64)
+        self._filled = self._places.shape[1]
         self.count = snapshot["count"]

@@ -1,10 +1,11 @@
-"""Sustained changes of the level of one series, online: the core the drift detectors wrap.
+"""Sustained changes of the level of one series: the core the drift detector wraps.
 
-An abrupt change is found by a two-sided CUSUM (E. S. Page, Continuous inspection schemes, Biometrika 41, 1954)
-over cells of Huber-clipped residuals (P. J. Huber, Robust estimation of a location parameter, 1964) from a
-lagged robust reference whose noise is that of its own block means, so alternation and autocorrelation count. A
-slow ramp is found by comparing the newest window with the first one after the last change, in standard errors
-of the difference.
+An abrupt change is suspected by a bank of CUSUM charts against a lagged robust reference (``charts.py``) and confirmed
+once it has lasted and its size is beyond doubt. A slow ramp is found by comparing the newest window with the first one
+after the last change, in standard errors of the difference.
+
+Values are judged in runs: whatever can be computed for many at once is, up to the next value at which something may
+happen. What comes out is the same one value at a time.
 """
 
 import math
@@ -13,34 +14,46 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from modekeeper.detect.charts import Bank, Yardstick, threshold_for
 from modekeeper.detect.history import History, Position
-from modekeeper.detect.reference import CELL, Reference, cell_mean, learn_reference, step_free_cell_sd
-from modekeeper.detect.robust import (
-    clamp,
-    interquartile_mean,
-    normal_confidence,
-    relative,
-    robust_sd,
-    split_position,
-)
+from modekeeper.detect.reference import Reference, learn_reference, learn_references, locations
+from modekeeper.detect.robust import normal_confidence, relative, robust_sd, split_position
 from modekeeper.detect.settings import DetectorSettings
 from modekeeper.model.block import FloatColumn
 
-__all__ = ["LevelChange", "LevelCore", "LevelState"]
+__all__ = ["AHEAD", "LevelChange", "LevelCore"]
 
-REFRESH_CELLS = 5
-"""The reference is computed again every so many cells."""
-SLACK_SD = 0.4
-THRESHOLD_SD = 4.0
+AHEAD = 4096
+"""Values appended before they are judged, at most."""
+REFRESH = 100
+"""The reference is computed again every so many values."""
+LOOK = 50
+"""A slow change is looked for every so many values."""
+RECHECK = 5
+"""Values between two looks at a suspicion that cannot be confirmed yet."""
+LINGERING = 100
+"""A suspicion is dropped when it cannot be confirmed after so many values …"""
+PROMISING = 0.75
+"""… and when it has lasted, but its size is below this share of the effect floor."""
 INTERVAL_90 = 1.645
 HALVES_SD = 3.0
-"""The halves of a first window may differ by so many standard deviations of a cell, about 4 of the difference."""
+"""The halves of a first window may differ by so many standard errors of their difference."""
+TRIES = 5
 FLOOR_MARGIN_SE = 0.5
 """Standard errors by which an abrupt change must pass the effect floor, lest one just below passes by chance."""
+FLOOR_SD = 1.0
+"""The charts count in standard deviations, but in no smaller ones than this share of the effect floor."""
 TAIL = 10
-"""Samples at the end of a run that must still be at the new level."""
-RAMP_BLOCK = 25
-MAX_RAMP_BLOCKS = 256
+"""Values at the end of a run that must still be at the new level."""
+STANDING = 0.5
+"""Share of the shift at which they are."""
+FITTED_BEFORE = 40
+"""The onset may lie so many values before the excursion of the chart."""
+FEWEST_AFTER = 2
+MAX_RAMP_MEANS = 128
+DAY_MS = 86_400_000.0
+LEAST_PACE_MS, MOST_PACE_MS = 1.0, 600_000.0
+LEAST_MEAN_SAMPLES = 2000.0
 
 
 class LevelChange(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,6 +63,8 @@ class LevelChange(msgspec.Struct, frozen=True, kw_only=True):
     slow: bool
     start: int
     """Number of the first value measured as the level after."""
+    stop: int
+    """Number of the value after the last one measured, at which this was decided."""
     since: Position
     at: Position
     before: Reference
@@ -60,6 +75,10 @@ class LevelChange(msgspec.Struct, frozen=True, kw_only=True):
     """The same with the noise of the new level, where that is larger."""
     confidence: float
     samples_used: int
+    announced: bool = False
+    """Whether it was suspected before."""
+    anchor: Reference | None = None
+    """The first window of the level that was left, where it lasted long enough."""
 
     @property
     def effect(self) -> float | None:
@@ -74,6 +93,16 @@ class LevelChange(msgspec.Struct, frozen=True, kw_only=True):
         return relative(self.after - half, level), relative(self.after + half, level)
 
 
+class Suspicion(msgspec.Struct, frozen=True):
+    """An excursion of a chart that is being looked into; the charts rest meanwhile."""
+
+    since: int
+    upwards: bool
+    check_at: int
+    """Number of values judged at which to look next."""
+    announced: bool = False
+
+
 class LevelState(msgspec.Struct, kw_only=True):
     """All numbers of a core besides its history of values."""
 
@@ -84,30 +113,28 @@ class LevelState(msgspec.Struct, kw_only=True):
     reference: Reference | None = None
     anchor: Reference | None = None
     """The first window of the present level."""
-    rising: float = 0.0
-    falling: float = 0.0
-    rising_since: int = 0
-    falling_since: int = 0
-    cells: int = 0
-    """Cells seen at the present level."""
-    suspected: bool = False
-    suspected_since: int = 0
+    bank: Bank | None = None
+    suspicion: Suspicion | None = None
     ramp_means: list[float] = msgspec.field(default_factory=list)
     ramp_positions: list[Position] = msgspec.field(default_factory=list)
 
 
 class LevelCore:
-    """Feed values one at a time; a change comes back at the end of a cell of 5 values, or nothing.
+    """Append values to ``history``, then call :meth:`advance` until all are judged.
 
     After a confirmed change the level is learned anew from its onset, so that the next change is found too.
     """
 
-    def __init__(self, settings: DetectorSettings, *, abrupt_effect_rel: float | None = None) -> None:
+    def __init__(self, settings: DetectorSettings) -> None:
         self._settings = settings
-        self._abrupt = settings.abrupt_effect_rel if abrupt_effect_rel is None else abrupt_effect_rel
-        self.history = History(settings.reference_samples + 2 * settings.reference_lag_samples)
+        self.reach = settings.reference_samples + 2 * settings.reference_lag_samples
+        """How far behind the value being judged a change may be looked for."""
+        self.history = History(self.reach, beside=True)
+        self.judged = 0
+        """Values judged so far."""
         warmup = settings.warmup_samples
         self._state = LevelState(since=warmup, learn_from=warmup)
+        self._yardstick = Yardstick(0.0, 1.0, 1.0)
 
     @property
     def reference(self) -> Reference | None:
@@ -121,171 +148,308 @@ class LevelCore:
 
     @property
     def suspected(self) -> bool:
-        """Whether a change is in the air."""
-        return self._state.suspected
+        """Whether a change that was announced is still being looked into."""
+        return self._state.suspicion is not None and self._state.suspicion.announced
 
     @property
     def samples(self) -> int:
-        """Values seen at the present level."""
-        return self.history.count - self._state.since
-
-    def push(self, value: float, position: Position) -> LevelChange | None:
-        """Take the next value of the series."""
-        self.history.append(clamp(value), position)
-        if self.history.count % CELL or self.history.count - CELL < self._state.learn_from:
-            return None
-        return self._end_of_cell()
+        """Values judged at the present level."""
+        return self.judged - self._state.since
 
     def recent(self, samples: int) -> FloatColumn:
-        """The newest values, at most ``samples``."""
-        count = self.history.count
-        return self.history.values(count - samples, count)
+        """The newest judged values, at most ``samples``."""
+        return self.history.values(max(self.judged - samples, 0), self.judged)
 
     def settle_at(self, reference: Reference, since: int) -> None:
         """Say that the series is at a known level again, from value number ``since``."""
         self._begin_level(since)
-        self._state.reference = reference
         self._state.anchor = reference
+        self._refer_to(reference)
+        self._watch_from(self.judged)
 
     def relearn_from(self, since: int) -> None:
         """Forget the level; learn a new one from value number ``since``."""
         self._begin_level(since)
 
+    def advance(self, limit: int) -> LevelChange | None:
+        """Judge values up to number ``limit`` (at most all there are), or up to the first change, which is returned."""
+        while self.judged < limit:
+            state = self._state
+            if state.reference is None:
+                self._learn(limit)
+                continue
+            change = self._go(limit) if state.suspicion is None else self._look_into(state.suspicion, limit)
+            if change is not None:
+                return change
+        return None
+
+    def advance_one(self) -> LevelChange | None:
+        """Judge the next value: :meth:`advance` by one, cheap where nothing is due."""
+        state, number = self._state, self.judged
+        if state.reference is None or state.bank is None or (number + 1) % LOOK == 0:
+            return self.advance(number + 1)
+        if state.suspicion is not None:
+            if number + 1 < state.suspicion.check_at:
+                self.judged += 1
+                return None
+            return self.advance(number + 1)
+        crossing = state.bank.take_one(float(self.history.values(number, number + 1)[0]), number, self._yardstick)
+        self.judged += 1
+        return None if crossing is None else self._begin_suspicion(crossing.since, upwards=crossing.upwards)
+
+    # Levels
+
     def _begin_level(self, since: int) -> None:
-        since = max(since, self.history.first)
-        self._state = LevelState(since=since, learn_from=since, rising_since=since, falling_since=since)
+        since = max(since, self.judged - self.reach)
+        self._state = LevelState(since=since, learn_from=since)
 
-    def _end_of_cell(self) -> LevelChange | None:
-        state = self._state
-        state.cells += 1
-        self._remember_block()
-        if state.reference is None:
-            self._learn()
-            return None
-        if state.cells % REFRESH_CELLS == 0:
-            self._refresh()
-        self._accumulate(state.reference)
-        return self._abrupt_change(state.reference) or self._slow_change()
+    def _refer_to(self, reference: Reference) -> None:
+        self._state.reference = reference
+        self._yardstick = self._yardstick_of(reference)
 
-    def _learn(self) -> None:
-        """The first reference: of the first samples whose two halves agree, or of the latest after five tries."""
+    def _yardstick_of(self, reference: Reference) -> Yardstick:
+        least = FLOOR_SD * self._settings.abrupt_effect_rel * reference.scale
+        return Yardstick(reference.level, max(reference.slow_sd, least), max(reference.fast_sd, least))
+
+    def _learn(self, limit: int) -> None:
+        """The first reference: of the first samples whose two halves agree, or of the latest after some tries."""
         state, need = self._state, self._settings.first_reference_samples
-        count = self.history.count
-        if count - state.learn_from < need:
+        due = state.learn_from + need
+        if limit < due:
+            self.judged = limit
             return
-        window = self.history.values(state.learn_from, count)
+        self.judged = due
+        window = self.history.values(state.learn_from, due)
         found = learn_reference(window)
-        half = len(window) // 2
+        half = need // 2
         difference = abs(found.location(window[half:]) - found.location(window[:half]))
-        noise = step_free_cell_sd(window, found)
+        noise = 2.0 * step_free_sd(window, found) / math.sqrt(need)
         tolerance = max(self._settings.abrupt_effect_rel * found.scale, HALVES_SD * noise)
-        if difference > tolerance and count - state.since < 5 * need:
-            state.learn_from += 2 * CELL
+        if difference > tolerance and due - state.since < TRIES * need:
+            state.learn_from += TAIL
             return
-        state.reference = found
-        state.rising_since = state.falling_since = count
+        self._refer_to(found)
+        self._watch_from(due)
 
-    def _refresh(self) -> None:
-        """Move the reference on, at a lag; take the anchor once its window is full."""
-        state, settings = self._state, self._settings
-        stop = self.history.count - settings.reference_lag_samples
-        start = max(state.learn_from, stop - settings.reference_samples)
-        first = settings.slow_window_samples
-        if stop - start >= settings.first_reference_samples:
-            state.reference = learn_reference(self.history.values(start, stop))
-        if state.anchor is None and self.history.count - state.learn_from >= 2 * first:
-            state.anchor = learn_reference(self.history.values(state.learn_from, state.learn_from + first))
-
-    def _accumulate(self, reference: Reference) -> None:
+    def _watch_from(self, number: int) -> None:
+        """Set the charts to zero."""
         state = self._state
-        count = self.history.count
-        mean = cell_mean(self.history.values(count - CELL, count), reference)
-        noise = reference.cell_sd * reference.inflation**0.5
-        slack = max(0.5 * self._abrupt * reference.scale, SLACK_SD * noise)
-        cap = 2.0 * max(THRESHOLD_SD * noise, slack)
-        state.rising = min(max(0.0, state.rising + mean - slack), cap)
-        state.falling = min(max(0.0, state.falling - mean - slack), cap)
-        if state.rising == 0.0:
-            state.rising_since = count
-        if state.falling == 0.0:
-            state.falling_since = count
+        reference = state.reference
+        if reference is None:
+            return
+        window = self.history.values(max(state.learn_from, number - self._settings.reference_samples), number)
+        spikes = np.flatnonzero(np.abs(window - reference.level) > 4.5 * self._yardstick.fast_sd)
+        last_spike = number - len(window) + int(spikes[-1]) if len(spikes) else number - 10**6
+        if state.bank is not None:
+            last_spike = max(last_spike, state.bank.last_spike)
+        state.bank = Bank.at_zero(self._threshold(window, number), number, last_spike)
 
-    def _abrupt_change(self, reference: Reference) -> LevelChange | None:
+    def _threshold(self, window: FloatColumn, number: int) -> int:
+        """By the false alarms a day that are put up with, and the pace of the samples."""
+        times = self.history.times_ms(number - len(window), number)
+        pace_ms = float(times[-1] - times[0]) / max(len(times) - 1, 1)
+        per_day = DAY_MS / min(max(pace_ms, LEAST_PACE_MS), MOST_PACE_MS)
+        # A false alarm comes with a second one, when the level is found to be back.
+        return threshold_for(max(2.0 * per_day / self._settings.false_alarms_per_day, LEAST_MEAN_SAMPLES))
+
+    # Going on while nothing is suspected
+
+    def _go(self, limit: int) -> LevelChange | None:
+        """Judge values that may hold nothing, up to the first at which something is suspected or confirmed."""
+        state, start = self._state, self.judged
+        bank = state.bank
+        if bank is None:
+            raise RuntimeError("charts are set whenever there is a reference")
+        limit = self._no_farther(limit)
+        slow_at = self._slow_candidate(start, limit)
+        stop = limit if slow_at is None else slow_at
+        references = self._references(start, stop)
+        crossing = bank.take(self.history.values(start, stop), start, self._yardsticks(references, start, stop))
+        self._move_on(references, stop if crossing is None else crossing.number + 1)
+        if crossing is not None:
+            return self._begin_suspicion(crossing.since, upwards=crossing.upwards)
+        return None if slow_at is None else self._slow_change()
+
+    def _references(self, start: int, stop: int) -> list[tuple[int, Reference]]:
+        """References that come into force after ``start`` and up to ``stop``, with the number of values judged then."""
         state, settings = self._state, self._settings
-        threshold = THRESHOLD_SD * reference.cell_sd * reference.inflation**0.5
-        upwards = state.rising >= state.falling
-        since = state.rising_since if upwards else state.falling_since
-        run = self.history.count - since
-        if max(state.rising, state.falling) <= threshold or run < 2 * CELL:
-            state.suspected = False
-            return None
-        change = self._plainest(reference, max(since, self.history.count - settings.reference_samples))
-        sign = 1.0 if upwards else -1.0
+        learned = max(settings.first_reference_samples, 1)
+        first = (start // REFRESH + 1) * REFRESH
+        stops = [c for c in range(first, stop + 1, REFRESH)]
+        lag, size = settings.reference_lag_samples, settings.reference_samples
+        young = [c for c in stops if c - lag - size < state.learn_from]
+        found = [
+            (c, learn_reference(self.history.values(state.learn_from, c - lag)))
+            for c in young
+            if c - lag - state.learn_from >= learned
+        ]
+        old = stops[len(young) :]
+        if old:
+            rows = self.history.windows([c - lag for c in old], size)
+            found += zip(old, learn_references(rows), strict=True)
+        return found
+
+    def _yardsticks(self, references: list[tuple[int, Reference]], start: int, stop: int) -> FloatColumn:
+        columns = [self._yardstick, *(self._yardstick_of(reference) for _, reference in references)]
+        bounds = np.diff([start, *(count for count, _ in references), stop])
+        return np.repeat(np.array(columns).T, bounds, axis=1)
+
+    def _move_on(self, references: list[tuple[int, Reference]], judged: int) -> None:
+        """Take over what came into force up to ``judged`` values."""
+        state = self._state
+        self._remember_means(self.judged, judged)
+        self.judged = judged
+        passed = [reference for count, reference in references if count <= judged]
+        if passed:
+            self._refer_to(passed[-1])
+        if state.anchor is None and judged == self._anchored_at():
+            first = state.learn_from
+            state.anchor = learn_reference(self.history.values(first, first + self._settings.slow_window_samples))
+
+    def _anchored_at(self) -> int:
+        """Number of values judged at which the first window of the level is taken."""
+        return _next_look(self._state.learn_from + 2 * self._settings.slow_window_samples - 1)
+
+    def _no_farther(self, limit: int) -> int:
+        """``limit``, or where the anchor is due before it: slow changes are sought from there on."""
+        anchored = self._anchored_at()
+        return anchored if self._state.anchor is None and self.judged < anchored < limit else limit
+
+    def _remember_means(self, start: int, stop: int) -> None:
+        state = self._state
+        ends = [c for c in range(_next_look(start), stop + 1, LOOK) if c - LOOK >= state.since]
+        if not ends:
+            return
+        means = locations(self.history.windows(ends, LOOK), 0.0)
+        state.ramp_means = [*state.ramp_means, *means.tolist()][-MAX_RAMP_MEANS:]
+        positions = self.history.positions(range(ends[0] - LOOK, ends[-1], LOOK))
+        state.ramp_positions = [*state.ramp_positions, *positions][-MAX_RAMP_MEANS:]
+
+    # Suspicions
+
+    def _begin_suspicion(self, since: int, *, upwards: bool) -> LevelChange | None:
+        self._state.suspicion = Suspicion(since, upwards, self.judged)
+        return self._check(self._state.suspicion)
+
+    def _look_into(self, suspicion: Suspicion, limit: int) -> LevelChange | None:
+        stop = self._no_farther(min(limit, suspicion.check_at))
+        fresh = suspicion.since + self._settings.slow_window_samples
+        slow_at = self._slow_candidate(max(self.judged, fresh - 1), stop)
+        stop = stop if slow_at is None else slow_at
+        self._move_on(self._references(self.judged, stop), stop)
+        if slow_at is not None:
+            change = self._slow_change()
+            if change is not None:
+                return change
+        return self._check(suspicion) if self.judged == suspicion.check_at else None
+
+    def _check(self, suspicion: Suspicion) -> LevelChange | None:
+        """Confirm a suspicion, announce it, drop it, or wait."""
+        reference = self._state.reference
+        if reference is None:
+            raise RuntimeError("nothing is suspected before there is a reference")
+        change = self._plainest(reference, suspicion.since)
+        sign = 1.0 if suspicion.upwards else -1.0
         shift = sign * (change.after - reference.level)
-        tail = sign * (reference.location(self.recent(TAIL)) - reference.level)
-        error = change.standard_error
-        real = shift > self._abrupt * reference.scale + FLOOR_MARGIN_SE * error and shift > settings.drift_z * error
-        if not real or tail < 0.5 * shift:
+        run = self.judged - change.start
+        tail = self.recent(min(TAIL, max(run // 2, 1)))
+        floor = self._settings.abrupt_effect_rel * reference.scale
+        lasted = run >= self._settings.min_run_samples
+        gone = shift <= 0.0 or sign * (reference.location(tail) - reference.level) < STANDING * shift
+        if gone or (lasted and (shift < PROMISING * floor or run > LINGERING)):
+            self._state.suspicion = None
+            self._watch_from(self.judged)
             return None
-        if self.history.count - change.start < settings.min_run_samples:
-            return self._suspect(change)
-        return self._confirm(change)
+        if lasted and self._is_beyond_doubt(change, shift, floor):
+            return self._confirm(change)
+        wait = RECHECK if lasted else min(RECHECK, self._settings.min_run_samples - run)
+        announce = not suspicion.announced and shift > floor
+        self._state.suspicion = Suspicion(
+            suspicion.since, suspicion.upwards, self.judged + wait, suspicion.announced or announce
+        )
+        return msgspec.structs.replace(change, suspected=True) if announce else None
 
-    def _slow_change(self) -> LevelChange | None:
-        state, settings = self._state, self._settings
-        anchor, window = state.anchor, settings.slow_window_samples
-        count = self.history.count
-        if anchor is None or count - state.learn_from < 2 * window:
-            return None
-        if state.suspected and count - state.suspected_since < window:
-            return None
-        after = anchor.location(self.recent(window))
-        shift = after - anchor.level
-        error = anchor.standard_error(window)
-        if abs(shift) <= max(settings.slow_effect_rel * anchor.scale, settings.drift_z * error):
-            return None
-        halves = self.recent(window)[: window // 2], self.recent(RAMP_BLOCK)
-        if any((anchor.location(part) - anchor.level) * shift < 0.5 * shift * shift for part in halves):
-            return None
-        change = self._measure(anchor, self.history.count - window, slow=True)
-        return self._confirm(msgspec.structs.replace(change, since=self._ramp_onset(anchor, shift)))
+    def _is_beyond_doubt(self, change: LevelChange, shift: float, floor: float) -> bool:
+        """Whether a change is large enough to matter and too large for chance, by the noise before and since."""
+        enough = shift > floor + FLOOR_MARGIN_SE * change.standard_error
+        return enough and shift > self._settings.drift_z * change.spread
+
+    def _plainest(self, reference: Reference, since: int) -> LevelChange:
+        """The change from where the chart's excursion began, or from where a least-squares step fits if that is plainer.
+
+        A small shift may have kept a chart up for long when a larger one comes.
+        """
+        stop = self.judged
+        since = max(since, stop - self._settings.reference_samples)
+        given = self._measure(reference, since, slow=False)
+        start = max(since - FITTED_BEFORE, self._state.learn_from, stop - self.reach)
+        if stop - start < 2 * FEWEST_AFTER:
+            return given
+        low, high = sorted((reference.level, given.after))
+        values = np.clip(self.history.values(start, stop), low - reference.clip, high + reference.clip)
+        onset = start + split_position(values, 1, len(values) - FEWEST_AFTER)
+        fitted = self._measure(reference, onset, slow=False)
+        return fitted if abs(fitted.after - reference.level) >= abs(given.after - reference.level) else given
 
     def _measure(self, before: Reference, since: int, *, slow: bool) -> LevelChange:
-        count = self.history.count
-        values = self.history.values(since, count)
+        stop = self.judged
+        values = self.history.values(since, stop)
         after = before.location(values)
         error = before.standard_error(len(values))
         z = (after - before.level) / error if error > 0 else math.inf
+        noise = before.slow_sd / before.fast_sd if before.fast_sd > 0 else 1.0
         return LevelChange(
             suspected=False,
             slow=slow,
             start=since,
+            stop=stop,
             since=self.history.position(since),
-            at=self.history.position(count - 1),
+            at=self.history.position(stop - 1),
             before=before,
             after=after,
             standard_error=error,
-            spread=max(error, robust_sd(values) * (before.inflation / len(values)) ** 0.5),
-            confidence=normal_confidence(z, max(self._state.cells, 1)),
+            spread=max(error, robust_sd(values) * noise / math.sqrt(len(values))),
+            confidence=normal_confidence(z, max((stop - self._state.since) // RECHECK, 1)),
             samples_used=len(values) + before.samples,
+            announced=self.suspected,
+            anchor=self._state.anchor,
         )
 
-    def _plainest(self, reference: Reference, since: int) -> LevelChange:
-        """The change from where the CUSUM began, or from where a least-squares step fits best if that is plainer.
+    def _confirm(self, change: LevelChange) -> LevelChange:
+        self._begin_level(change.start)
+        return change
 
-        A small shift may have kept the CUSUM up for long when a larger one comes.
-        """
-        count = self.history.count
-        given = self._measure(reference, since, slow=False)
-        start = max(since - 8 * CELL, self._state.learn_from, self.history.first)
-        low, high = sorted((reference.level, given.after))
-        values = np.clip(self.history.values(start, count), low - reference.clip, high + reference.clip)
-        onset = start + split_position(values, 1, len(values) - 2 * CELL)
-        fitted = self._measure(reference, onset, slow=False)
-        return fitted if abs(fitted.after - reference.level) >= abs(given.after - reference.level) else given
+    # Slow changes
+
+    def _slow_candidate(self, start: int, stop: int) -> int | None:
+        """The first number of values judged, after ``start`` and up to ``stop``, at which a slow change may be seen."""
+        anchor, window = self._state.anchor, self._settings.slow_window_samples
+        counts = range(max(_next_look(start), self._anchored_at()), stop + 1, LOOK)
+        if anchor is None or not counts:
+            return None
+        shifts = np.abs(locations(self.history.windows(counts, window), anchor.clip) - anchor.level)
+        found = np.flatnonzero(shifts > self._slow_floor(anchor))
+        return counts[int(found[0])] if len(found) else None
+
+    def _slow_floor(self, anchor: Reference) -> float:
+        settings = self._settings
+        error = anchor.standard_error(settings.slow_window_samples)
+        return max(settings.slow_effect_rel * anchor.scale, settings.drift_z * error)
+
+    def _slow_change(self) -> LevelChange | None:
+        """A slow change at a candidate, where all parts of the window bear it out."""
+        anchor, window = self._state.anchor, self._settings.slow_window_samples
+        if anchor is None:
+            return None
+        shift = anchor.location(self.recent(window)) - anchor.level
+        parts = self.recent(window)[: window // 2], self.recent(LOOK // 2)
+        if any((anchor.location(part) - anchor.level) * shift < STANDING * shift * shift for part in parts):
+            return None
+        change = self._measure(anchor, self.judged - window, slow=True)
+        return self._confirm(msgspec.structs.replace(change, since=self._ramp_onset(anchor, shift)))
 
     def _ramp_onset(self, anchor: Reference, shift: float) -> Position:
-        """Start of the block after the last one that was still within a fifth of the shift."""
+        """Start of the stretch after the last one that was still within a fifth of the shift."""
         state = self._state
         position = state.ramp_positions[0]
         for mean, start in zip(state.ramp_means, state.ramp_positions, strict=True):
@@ -293,31 +457,27 @@ class LevelCore:
                 position = start
         return position
 
-    def _remember_block(self) -> None:
-        state = self._state
-        if state.cells % (RAMP_BLOCK // CELL):
-            return
-        start = self.history.count - RAMP_BLOCK
-        state.ramp_means.append(interquartile_mean(self.recent(RAMP_BLOCK)))
-        state.ramp_positions.append(self.history.position(start))
-        del state.ramp_means[:-MAX_RAMP_BLOCKS], state.ramp_positions[:-MAX_RAMP_BLOCKS]
-
-    def _suspect(self, change: LevelChange) -> LevelChange | None:
-        self._state.suspected_since = change.start
-        if self._state.suspected:
-            return None
-        self._state.suspected = True
-        return msgspec.structs.replace(change, suspected=True)
-
-    def _confirm(self, change: LevelChange) -> LevelChange:
-        self._begin_level(change.start)
-        return change
-
     def snapshot(self) -> dict[str, Any]:
         """Plain JSON values."""
-        return {"history": self.history.snapshot(), "state": msgspec.to_builtins(self._state)}
+        return {"history": self.history.snapshot(), "judged": self.judged, "state": msgspec.to_builtins(self._state)}
 
     def restore(self, snapshot: dict[str, Any]) -> None:
         """Take over a :meth:`snapshot`."""
         self.history.restore(snapshot["history"])
+        self.judged = snapshot["judged"]
         self._state = msgspec.convert(snapshot["state"], LevelState)
+        if self._state.reference is not None:
+            self._refer_to(self._state.reference)
+
+
+def _next_look(judged: int) -> int:
+    return (judged // LOOK + 1) * LOOK
+
+
+def step_free_sd(values: FloatColumn, reference: Reference) -> float:
+    """Noise of single values by differences of means of neighbours: a change among ``values`` does not raise it."""
+    size = RECHECK
+    cells = len(values) // size
+    residuals = np.clip(values[: cells * size] - reference.level, -reference.clip, reference.clip)
+    steps = np.abs(np.diff(residuals.reshape(cells, size).mean(axis=1)))
+    return float(np.median(steps)) / 0.9539 * math.sqrt(size)

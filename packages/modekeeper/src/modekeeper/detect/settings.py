@@ -8,6 +8,9 @@ __all__ = ["DetectorSettings"]
 class DetectorSettings(msgspec.Struct, frozen=True, kw_only=True):
     """One default for every job, chosen by comparing variants on open traces. Windows and runs count judged samples."""
 
+    false_alarms_per_day: float = 0.05
+    """False drift alarms a day and metric that are put up with. The pace of the samples says how many a day has."""
+
     # Levels: drift of step_time_ms, throughput and loss.
     warmup_samples: int = 20
     """Samples left out at the start of a stream: compilation, cold caches."""
@@ -19,8 +22,8 @@ class DetectorSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The newest samples never count into the level they are compared with."""
     slow_window_samples: int = 100
     """A slow ramp is sought between the first and the last window of this size."""
-    min_run_samples: int = 40
-    """A change is confirmed after at least this many samples at the new level."""
+    min_run_samples: int = 16
+    """A change is confirmed after at least this many samples at the new level: a longest burst, and half as many."""
     abrupt_effect_rel: float = 0.02
     """Smallest relative change of an abrupt kind: steady jobs show steps of 1.6 % when their schedule moves."""
     slow_effect_rel: float = 0.03

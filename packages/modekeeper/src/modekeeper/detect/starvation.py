@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from modekeeper.detect.base import undecided
-from modekeeper.detect.chunks import AHEAD, LastSample, chunks, rows_where
+from modekeeper.detect.chunks import LastSample, chunks, rows_where
 from modekeeper.detect.history import History
 from modekeeper.detect.settings import DetectorSettings
 from modekeeper.detect.usage import UsageTrigger
 from modekeeper.model import wording
-from modekeeper.model.block import Rows, SampleBlock, is_pause
+from modekeeper.model.block import Rows, SampleBlock
 from modekeeper.model.signal import Direction, Signal, SignalKind
 
 __all__ = ["StarvationDetector"]
@@ -29,7 +29,7 @@ class StarvationDetector:
 
     def __init__(self, settings: DetectorSettings) -> None:
         self._window = settings.usage_window_samples
-        self._history = History(self._window, AHEAD)
+        self._history = History(self._window)
         self._trigger = UsageTrigger(
             SignalKind.DATA_STARVATION,
             METRIC,
@@ -56,12 +56,12 @@ class StarvationDetector:
         return signals
 
     def _judge_one(self, block: SampleBlock) -> list[Signal]:
-        wait, time = block.metrics[WAITED].item(0), block.metrics["step_time_ms"].item(0)
-        if not (math.isfinite(wait) and math.isfinite(time) and time > 0) or is_pause(block.phase[0]):
+        one = block.only()
+        wait, time = one.metrics[WAITED], one.metrics["step_time_ms"]
+        if one.paused or not (math.isfinite(wait) and math.isfinite(time) and time > 0):
             return []
         since = self._history.count
-        share = min(max(wait / time, 0.0), 1.0)
-        self._history.append(share, block.first_index, block.step.item(0), block.ts_ms.item(0))
+        self._history.append(min(max(wait / time, 0.0), 1.0), one.index, one.step, one.ts_ms)
         return self._trigger.judge(self._history, since, self._explain)
 
     @staticmethod

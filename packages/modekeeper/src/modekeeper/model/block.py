@@ -3,13 +3,14 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from modekeeper.model.sample import METRIC_COLUMNS, Sample
 
-__all__ = ["MISSING_STEP", "PAUSE_PHASES", "FloatColumn", "Rows", "SampleBlock", "is_pause"]
+__all__ = ["MISSING_STEP", "PAUSE_PHASES", "FloatColumn", "OneSample", "Rows", "SampleBlock", "is_pause"]
 
 FloatColumn = NDArray[np.float64]
 Rows = slice | NDArray[np.intp]
@@ -24,6 +25,18 @@ PAUSE_PHASES = frozenset(
 def is_pause(phase: str | None) -> bool:
     """Whether the job says that this sample is an evaluation or a checkpoint."""
     return phase is not None and phase.strip().lower() in PAUSE_PHASES
+
+
+class OneSample(NamedTuple):
+    """The only sample of a block, as plain numbers."""
+
+    index: int
+    step: int
+    """``-1`` where the record named none."""
+    ts_ms: int
+    paused: bool
+    """Whether the job says that it is an evaluation or a checkpoint."""
+    metrics: dict[str, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +67,7 @@ class SampleBlock:
     phase: Sequence[str | None]
     knobs: Sequence[Mapping[str, float] | None] = field(repr=False)
     _judged: dict[str, Rows] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _only: list[OneSample] = field(default_factory=list, init=False, repr=False, compare=False)
 
     def __len__(self) -> int:
         return len(self.ts_ms)
@@ -88,6 +102,14 @@ class SampleBlock:
             phase=self.phase[start:stop],
             knobs=self.knobs[start:stop],
         )
+
+    def only(self) -> OneSample:
+        """The sample of a block of one; numbers that were read once are cheaper than columns."""
+        if not self._only:
+            metrics = {name: column.item(0) for name, column in self.metrics.items()}
+            step, ts_ms = self.step.item(0), self.ts_ms.item(0)
+            self._only.append(OneSample(self.first_index, step, ts_ms, is_pause(self.phase[0]), metrics))
+        return self._only[0]
 
     def training_rows(self, name: str) -> Rows:
         """Rows that hold a finite number of one metric and are no evaluation or checkpoint."""
