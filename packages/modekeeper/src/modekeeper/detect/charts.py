@@ -25,9 +25,7 @@ HEAD_STARTS = (0.0, 0.0, 1.0)
 """Nats by which each chart's threshold is lower than the common one: the share of the false alarms of the last chart,
 which decides about the largest changes within one or two samples, is as large as that of the others."""
 UNIT = 1 << 20
-CHARTS = tuple(
-    (shift, 0.5 * shift * shift, sign, shift == SHIFTS[-1]) for sign in (1.0, -1.0) for shift in SHIFTS
-)
+CHARTS = tuple((shift, 0.5 * shift * shift, sign, shift == SHIFTS[-1]) for sign in (1.0, -1.0) for shift in SHIFTS)
 """For each chart: its shift, half its square, its direction, and whether it counts in the fast noise."""
 LOOSE_Z = 6.0
 """A sample counts for at most so many standard deviations: one alone may be enough to suspect a change …"""
@@ -39,13 +37,13 @@ SPIKE_Z = 4.5
 SPIKE_MEMORY = 2000
 """Samples a spike is remembered for."""
 OVERSHOOT = 1.166
-"""A sum ends above its threshold by about half of this, in standard deviations (D. Siegmund, Sequential Analysis, 1985)."""
+"""A sum passes its threshold by about half of this, in standard deviations (D. Siegmund, Sequential Analysis, 1985)."""
 
 IntTable = NDArray[np.int64]
 
 
 def threshold_for(mean_samples_between_alarms: float) -> int:
-    """The threshold of the slow charts, in ``UNIT`` parts of a nat, by Siegmund's approximation for independent samples."""
+    """The threshold of the slow charts in ``UNIT`` parts of a nat; Siegmund's approximation, for independent samples."""
     charts = zip(SHIFTS, HEAD_STARTS, strict=True)
     rate = sum(shift * shift * math.exp(start - OVERSHOOT * shift) for shift, start in charts)
     return round(UNIT * math.log(mean_samples_between_alarms * rate))
@@ -101,7 +99,7 @@ class Bank(msgspec.Struct):
             if total == 0 and z <= 0.5 * shift:
                 since[chart] = number + 1
                 continue
-            z = cap if z > cap else floor if z < floor else z
+            z = cap if z > cap else max(z, floor)
             total += round((shift * z - half) * UNIT)
             if total > 0:
                 sums[chart] = total
@@ -154,10 +152,7 @@ class Bank(msgspec.Struct):
     def _paths(self, z_slow: FloatColumn, z_fast: FloatColumn, tight: NDArray[np.bool_] | bool) -> IntTable:
         """Sums without the floor at zero: ``int64[6, n]``."""
         paths: IntTable = np.empty((len(CHARTS), len(z_slow)), dtype=np.int64)
-        if isinstance(tight, bool):
-            cap, floor = (TIGHT_Z, TIGHT_AGAINST_Z) if tight else (LOOSE_Z, -LOOSE_Z)
-        else:
-            cap, floor = np.where(tight, TIGHT_Z, LOOSE_Z), np.where(tight, TIGHT_AGAINST_Z, -LOOSE_Z)
+        cap, floor = np.where(tight, TIGHT_Z, LOOSE_Z), np.where(tight, TIGHT_AGAINST_Z, -LOOSE_Z)
         bounded = {
             (is_fast, sign): np.minimum(np.maximum((z_fast if is_fast else z_slow) * sign, floor), cap)
             for is_fast in (False, True)

@@ -50,7 +50,7 @@ class LastSample:
             self._step, self._ts_ms = block.step.item(-1), block.ts_ms.item(-1)
         elif samples:
             one = block.only()
-            self._index, self._step, self._ts_ms = one.index, one.step, one.ts_ms
+            self._index, self._step, self._ts_ms = one.at_index, one.step, one.ts_ms
 
     @property
     def position(self) -> Position:

@@ -95,12 +95,12 @@ class DriftDetector:
         if math.isfinite(metrics["batch_size"]) or math.isfinite(metrics["seq_len"]):
             self._watch_schedule(block)
             self._forget_schedules()
-        self._last = Position(one.index, None if one.step == MISSING_STEP else one.step, one.ts_ms)
+        self._last = Position(one.at_index, None if one.step == MISSING_STEP else one.step, one.ts_ms)
         value = metrics[self._metric]
         if one.paused or not math.isfinite(value):
             return []
         core = self._core
-        core.history.append(clamp(value), one.index, one.step, one.ts_ms, metrics["data_wait_ms"])
+        core.history.append(clamp(value), one.at_index, one.step, one.ts_ms, metrics["data_wait_ms"])
         return self._heard(core.advance_one()) if self._active is None else self._judge()
 
     def _judge(self) -> list[Signal]:

@@ -15,7 +15,7 @@ BLOCK = 25
 """Samples of the longer blocks that show how much slower noise there is than independent samples would have."""
 MIN_NOISE_REL = 0.001
 """Smallest noise of a cell relative to the level: a constant series must not make rounding significant."""
-LEAST_NOISE = 1e-200
+LEAST_NOISE = 1e-150
 """… not even one that is zero."""
 CLIP_SD = 3.0
 MIN_CLIP_REL = 0.03
@@ -119,8 +119,8 @@ def _noise(rows: FloatColumn, level: FloatColumn, clip: FloatColumn) -> tuple[Fl
 
     The long-run variance is that of single samples, unless they depend on each other by more than chance shows: then
     that of means of ``CELL``, or what an autoregression of order one foretells (G. U. Yule, Phil. Trans. A 226, 1927),
-    or that of overlapping means of ``BLOCK`` samples (M. S. Meketon and B. Schmeiser, Overlapping batch means: something
-    for nothing?, WSC 1984), whichever is largest.
+    or that of overlapping means of ``BLOCK`` samples (M. S. Meketon and B. Schmeiser, Overlapping batch means:
+    something for nothing?, WSC 1984), whichever is largest.
     """
     count, samples = rows.shape
     residuals = rows - level[:, np.newaxis]
@@ -133,7 +133,9 @@ def _noise(rows: FloatColumn, level: FloatColumn, clip: FloatColumn) -> tuple[Fl
     cell = _products(sums, sums) / (sums.shape[1] * CELL)
     alike = np.abs(cell - single) <= NOTABLE_SE * math.sqrt(2.0 / sums.shape[1]) * single
     slow = np.where(alike, single, cell)
-    slow = np.maximum(slow, single * _correlation_ratio(_products(residuals[:, 1:], residuals[:, :-1]), squares, samples))
+    slow = np.maximum(
+        slow, single * _correlation_ratio(_products(residuals[:, 1:], residuals[:, :-1]), squares, samples)
+    )
     if samples >= FEWEST_BLOCKS * BLOCK:
         slow = np.maximum(slow, _block_variance(sums, slow, samples))
     independent = samples * np.where(slow > single, single / np.where(slow > 0, slow, 1.0), 1.0)
