@@ -43,7 +43,7 @@ def test_means_of_correlated_samples_are_not_taken_for_steadier_than_they_are(co
     truth = math.sqrt((1 + correlation) / (1 - correlation))
     found = [learn_reference(autoregressive(correlation, 400, seed)).slow_sd for seed in range(60)]
     assert sum(sd >= truth for sd in found) >= 51
-    assert float(np.median(found)) < 4.0 * truth
+    assert float(np.median(found)) < 6.0 * truth
 
 
 def test_the_fewer_independent_samples_the_less_is_known() -> None:

@@ -43,7 +43,7 @@ IntTable = NDArray[np.int64]
 
 
 def threshold_for(mean_samples_between_alarms: float) -> int:
-    """The threshold of the slow charts in ``UNIT`` parts of a nat; Siegmund's approximation, for independent samples."""
+    """The threshold of the slow charts in ``UNIT`` parts of a nat: Siegmund's approximation, independent samples."""
     charts = zip(SHIFTS, HEAD_STARTS, strict=True)
     rate = sum(shift * shift * math.exp(start - OVERSHOOT * shift) for shift, start in charts)
     return round(UNIT * math.log(mean_samples_between_alarms * rate))

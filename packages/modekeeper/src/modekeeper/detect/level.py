@@ -8,6 +8,8 @@ happen. What comes out is the same one value at a time.
 """
 
 import math
+from bisect import bisect_left
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -111,6 +113,15 @@ class LevelCore:
     def samples(self) -> int:
         """Values judged at the present level."""
         return self.judged - self._state.since
+
+    @property
+    def detectable_rel(self) -> float | None:
+        """The smallest relative change that can be told from the noise as long as a suspicion is looked into."""
+        reference = self._state.reference
+        if reference is None or reference.scale == 0:
+            return None
+        certain = self._settings.drift_z * reference.standard_error(LINGERING)
+        return max(self._settings.abrupt_effect_rel, certain / reference.scale)
 
     def recent(self, samples: int) -> FloatColumn:
         """The newest judged values, at most ``samples``."""
@@ -222,14 +233,14 @@ class LevelCore:
         if bank is None:
             raise RuntimeError("charts are set whenever there is a reference")
         limit = self._ramp.no_farther(start, limit)
-        ramp_at = self._ramp.candidate(start, limit)
-        stop = limit if ramp_at is None else ramp_at
-        references = self._references(start, stop)
+        references = self._references(start, limit)
+        ramp = self._ramp.find(start, limit, _slow_sd(state.reference, references))
+        stop = limit if ramp is None else ramp[0]
         crossing = bank.take(self.history.values(start, stop), start, self._yardsticks(references, start, stop))
         self._move_on(references, stop if crossing is None else crossing.number + 1)
         if crossing is not None:
             return self._begin_suspicion(crossing.since, upwards=crossing.upwards)
-        return None if ramp_at is None else self._slow_change()
+        return None if ramp is None else self._confirm_ramp(ramp[1])
 
     def _references(self, start: int, stop: int) -> list[tuple[int, Reference]]:
         """References that come into force after ``start`` and up to ``stop``, with the number of values judged then."""
@@ -249,8 +260,9 @@ class LevelCore:
         return found
 
     def _yardsticks(self, references: list[tuple[int, Reference]], start: int, stop: int) -> FloatColumn:
-        columns = [self._yardstick, *(self._yardstick_of(reference) for _, reference in references)]
-        bounds = np.diff([start, *(count for count, _ in references), stop])
+        inside = [(count, reference) for count, reference in references if count < stop]
+        columns = [self._yardstick, *(self._yardstick_of(reference) for _, reference in inside)]
+        bounds = np.diff([start, *(count for count, _ in inside), stop])
         return np.repeat(np.array(columns).T, bounds, axis=1)
 
     def _move_on(self, references: list[tuple[int, Reference]], judged: int) -> None:
@@ -270,13 +282,11 @@ class LevelCore:
     def _look_into(self, suspicion: Suspicion, limit: int) -> LevelChange | None:
         stop = self._ramp.no_farther(self.judged, min(limit, suspicion.check_at))
         fresh = suspicion.since + self._settings.slow_window_samples
-        ramp_at = self._ramp.candidate(max(self.judged, fresh - 1), stop)
-        stop = stop if ramp_at is None else ramp_at
-        self._move_on(self._references(self.judged, stop), stop)
-        if ramp_at is not None:
-            change = self._slow_change()
-            if change is not None:
-                return change
+        references = self._references(self.judged, stop)
+        ramp = self._ramp.find(max(self.judged, fresh - 1), stop, _slow_sd(self.reference, references))
+        self._move_on(references, stop if ramp is None else ramp[0])
+        if ramp is not None:
+            return self._confirm_ramp(ramp[1])
         return self._check(suspicion) if self.judged == suspicion.check_at else None
 
     def _check(self, suspicion: Suspicion) -> LevelChange | None:
@@ -341,11 +351,10 @@ class LevelCore:
         self._begin_level(change.start)
         return known
 
-    def _slow_change(self) -> LevelChange | None:
-        """The ramp at a candidate, if it is one."""
-        anchor, shift = self.anchor, self._ramp.shift(self.judged)
-        if anchor is None or shift is None:
-            return None
+    def _confirm_ramp(self, shift: float) -> LevelChange:
+        anchor = self.anchor
+        if anchor is None:
+            raise RuntimeError("no ramp is seen before there is an anchor")
         change = self._measure(anchor, self.judged - self._settings.slow_window_samples)
         return self._confirm(msgspec.structs.replace(change, slow=True, since=self._ramp.onset(anchor, shift)))
 
@@ -360,6 +369,13 @@ class LevelCore:
         self._take_over(msgspec.convert(snapshot["state"], LevelState))
         if self._state.reference is not None:
             self._refer_to(self._state.reference)
+
+
+def _slow_sd(now: Reference | None, coming: list[tuple[int, Reference]]) -> Callable[[int], float]:
+    """Noise of the reference in force just before so many values have been judged."""
+    counts = [count for count, _ in coming]
+    noise = [0.0 if now is None else now.slow_sd, *(reference.slow_sd for _, reference in coming)]
+    return lambda count: noise[bisect_left(counts, count)]
 
 
 def step_free_sd(values: FloatColumn, reference: Reference) -> float:

@@ -5,6 +5,8 @@ where it was. That the comparison needs such an anchor is known of control chart
 Jensen et al., Effects of parameter estimation on control chart properties, Journal of Quality Technology 38, 2006).
 """
 
+from collections.abc import Callable
+
 import msgspec
 import numpy as np
 
@@ -65,28 +67,37 @@ class RampWatch:
             first = state.learn_from
             state.anchor = learn_reference(history.values(first, first + self._window))
 
-    def candidate(self, judged: int, limit: int) -> int | None:
-        """The first number of judged values, after ``judged`` and up to ``limit``, at which a ramp may be seen."""
+    def find(self, judged: int, limit: int, slow_sd: Callable[[int], float]) -> tuple[int, float] | None:
+        """The first ramp seen after ``judged`` values and after no more than ``limit``.
+
+        Args:
+            judged: number of values judged so far.
+            limit: most values to look at.
+            slow_sd: noise of the latest reference before so many values were judged: the first window alone is too
+                short to know how much samples lean on each other.
+
+        Returns:
+            The number of values judged then, and the shift.
+        """
         anchor = self.state.anchor
         counts = range(max(_next_look(judged), self._anchored_at()), limit + 1, LOOK)
         if anchor is None or not counts:
             return None
-        shifts = np.abs(locations(self._history.windows(counts, self._window), anchor.clip) - anchor.level)
-        least = max(self._effect_rel * anchor.scale, self._z * anchor.standard_error(self._window))
-        found = np.flatnonzero(shifts > least)
-        return counts[int(found[0])] if len(found) else None
+        shifts = locations(self._history.windows(counts, self._window), anchor.clip) - anchor.level
+        least = self._effect_rel * anchor.scale
+        for place in np.flatnonzero(np.abs(shifts) > least).tolist():
+            count, shift = counts[place], float(shifts[place])
+            noisier = max(slow_sd(count) / anchor.slow_sd, 1.0)
+            certain = self._z * noisier * anchor.standard_error(self._window)
+            if abs(shift) > certain and self._is_borne_out(anchor, count, shift):
+                return count, shift
+        return None
 
-    def shift(self, judged: int) -> float | None:
-        """The shift at a candidate; ``None`` where not all parts of the window bear it out."""
-        anchor, size = self.state.anchor, self._window
-        if anchor is None:
-            return None
-        window = self._history.values(judged - size, judged)
-        shift = anchor.location(window) - anchor.level
-        parts = window[: size // 2], window[-(LOOK // 2) :]
-        if any((anchor.location(part) - anchor.level) * shift < STANDING * shift * shift for part in parts):
-            return None
-        return shift
+    def _is_borne_out(self, anchor: Reference, count: int, shift: float) -> bool:
+        """Whether the first half and the end of the window show the shift too."""
+        window = self._history.values(count - self._window, count)
+        parts = window[: self._window // 2], window[-(LOOK // 2) :]
+        return all((anchor.location(part) - anchor.level) * shift >= STANDING * shift * shift for part in parts)
 
     def onset(self, anchor: Reference, shift: float) -> Position:
         """Start of the stretch after the last one that was still near the level."""

@@ -22,7 +22,7 @@ MIN_CLIP_REL = 0.03
 """A sample counts for at most this far from the level (the larger of the two), so one spike cannot be a change."""
 NOTABLE_SE = 2.0
 """Dependence between samples counts from so many of its standard errors on: less is what independent samples show."""
-GUARD_SE = 1.0
+GUARD_SE = 2.0
 """Standard errors by which a dependence that counts is raised: noise taken for too small is a false alarm."""
 FEWEST_BLOCKS = 6
 MOST_CORRELATED = 0.98
