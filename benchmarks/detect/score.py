@@ -1,263 +1,106 @@
-"""Scores of the detectors on traces of real training runs, printed as Markdown tables.
+"""Scores of the detectors: on traces of real runs, on changes made from them, and against theory.
 
     python -m benchmarks.detect.score --data ../shared/data
+    python -m benchmarks.detect.score --no-peers --only splices,suites,bursts,theory
 
-Protocol: everything is causal. A labelled change counts as found when a drift is confirmed within 100 samples
-after it; further alarms in that window do not count; alarms within 25 samples of each other merge. On suites
-without changes every alarm is false, and is given per 1,000 samples. A ramp counts as found when alarmed no later
-than 300 samples after the sample at which it had reached 5 % (delays are medians; they are counted from there, so
-earlier alarms have negative ones). Where river is installed, its ADWIN and Page-Hinkley tests run beside ours with
-their default settings, on step times in robust units of the first 60.
+Prints Markdown: one line for each bar first, the tables behind it. ``--out FOLDER`` writes them there with a plot.
 """
 
 import argparse
-import gzip
-import importlib.util
-import json
-import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from datetime import datetime
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
-import msgspec
-
-from modekeeper.detect.panel import Panel
-from modekeeper.model.block import SampleBlock
-from modekeeper.model.sample import Sample
-from modekeeper.model.signal import Phase, Signal, SignalKind
+from benchmarks.detect.bursts import bursts_section
+from benchmarks.detect.columns import settings_of
+from benchmarks.detect.protocol import Detector, our_detector
+from benchmarks.detect.splices import splices_section
+from benchmarks.detect.suites import suites_section
+from benchmarks.detect.tables import Section, bars_table
+from benchmarks.detect.theory import TheorySize, theory_section
+from benchmarks.detect.traces import TraceFolder
 
 __all__ = ["main"]
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-FOUND_WITHIN = 100
-RAMP_WITHIN = 300
-MERGE_WITHIN = 25
-BURST_WITHIN = 2
-SCALING_SAMPLES = 60
-BLOCK_SAMPLES = 512
-STEADY = ("nanogpt_flat", "mlperf_gnn_iter", "mlperf_gnn_wall", "mlperf_llm")
-HELD_OUT = "sap_hana"
-"""Nothing was chosen by looking at it: latencies of a database's nightly tests, with regressions of known place."""
-
-Alarms = Callable[[Sequence[Sample]], list[int]]
+PARTS = ("suites", "splices", "bursts", "theory")
 
 
-class Trace(msgspec.Struct, frozen=True):
-    """One labelled trace."""
-
-    suite: str
-    samples: list[Sample]
-    label: dict[str, Any]
-
-    @property
-    def changes(self) -> list[int]:
-        return [change["i"] for change in self.label.get("change_points") or []]
-
-
-class Tally(msgspec.Struct):
-    """Counts of one detector on one suite."""
-
-    files: int = 0
-    samples: int = 0
-    changes: int = 0
-    found: int = 0
-    false: int = 0
-    delays: list[int] = msgspec.field(default_factory=list)
-    elapsed_s: float = 0.0
-
-
-def read_traces(data: Path, suite: str, *, groups: bool = False) -> Iterator[Trace]:
-    """Traces of one suite in the order of their names; ``groups`` adds the peer groups of the labels."""
-    labels = json.loads((data / "labels.json").read_text(encoding="utf-8"))
-    for name in sorted(labels):
-        label = labels[name]
-        if label["suite"] == suite:
-            peers = tuple(label["peer_group"]) if groups else None
-            with gzip.open(data / "traces" / f"{name}.jsonl.gz", "rt", encoding="utf-8") as lines:
-                yield Trace(suite, [to_sample(json.loads(line), peers) for line in lines], label)
-
-
-def to_sample(row: dict[str, Any], groups: tuple[str, ...] | None) -> Sample:
-    """A record of the files, whose numbers are clean, as a sample."""
-    workers = row.get("worker_latencies_ms")
-    return Sample(
-        ts_ms=int(datetime.fromisoformat(row["ts"]).timestamp() * 1000),
-        step=row.get("step"),
-        step_time_ms=row.get("step_time_ms"),
-        loss=row.get("loss"),
-        throughput=row.get("throughput"),
-        node=row.get("node"),
-        gpu_model=row.get("gpu_model"),
-        worker_latencies_ms=None if workers is None else tuple(workers),
-        worker_groups=groups,
-    )
-
-
-def panel_signals(samples: Sequence[Sample]) -> list[Signal]:
-    """All signals of the panel on one trace."""
-    panel = Panel()
-    signals = []
-    for start in range(0, len(samples), BLOCK_SAMPLES):
-        signals += panel.update(SampleBlock.from_samples(samples[start : start + BLOCK_SAMPLES], start))
-    return signals
-
-
-def modekeeper_drift(samples: Sequence[Sample]) -> list[int]:
-    """Samples at which our panel confirms a drift, of any metric and direction."""
-    drifts = [s for s in panel_signals(samples) if s.kind is SignalKind.DRIFT]
-    return sorted({s.at_index for s in drifts if s.phase is Phase.CONFIRMED})
-
-
-def river_peers() -> dict[str, Alarms]:
-    """ADWIN (Bifet and Gavalda, 2007) and Page-Hinkley (Page, 1954) of river, where it is installed."""
-    if importlib.util.find_spec("river") is None:
-        return {}
-    from river import drift  # noqa: PLC0415 - an optional peer, slow to import
-
-    return {
-        "river ADWIN": lambda samples: river_alarms(drift.ADWIN(), samples),
-        "river PageHinkley": lambda samples: river_alarms(drift.PageHinkley(), samples),
-    }
-
-
-def river_alarms(detector: Any, samples: Sequence[Sample]) -> list[int]:
-    """Alarms on step times in robust units of the first samples."""
-    alarms: list[int] = []
-    first: list[float] = []
-    middle = spread = 0.0
-    for index, sample in enumerate(samples):
-        if sample.step_time_ms is None:
-            continue
-        if len(first) < SCALING_SAMPLES:
-            first.append(sample.step_time_ms)
-            middle = statistics.median(first)
-            spread = 1.4826 * statistics.median(abs(v - middle) for v in first) or 0.01 * middle
-            continue
-        detector.update((sample.step_time_ms - middle) / spread)
-        if detector.drift_detected:
-            alarms.append(index)
-    return alarms
-
-
-def merged(alarms: Sequence[int]) -> list[int]:
-    """Alarms without those that follow another within ``MERGE_WITHIN`` samples."""
-    kept: list[int] = []
-    last = None
-    for alarm in alarms:
-        if last is None or alarm - last > MERGE_WITHIN:
-            kept.append(alarm)
-        last = alarm
-    return kept
-
-
-def score(trace: Trace, alarms: Sequence[int], tally: Tally) -> None:
-    """Add one trace to the counts."""
-    tally.files += 1
-    tally.samples += len(trace.samples)
-    onset = trace.label.get("onset_5pct")
-    if trace.suite == "nanogpt_ramp" and onset is not None:
-        tally.changes += 1
-        before = [alarm for alarm in alarms if alarm <= onset + RAMP_WITHIN]
-        tally.found += bool(before)
-        tally.delays += [before[0] - onset] if before else []
-        return
-    rest = list(alarms)
-    for change in trace.changes:
-        tally.changes += 1
-        inside = [alarm for alarm in rest if change <= alarm <= change + FOUND_WITHIN]
-        tally.found += bool(inside)
-        tally.delays += [inside[0] - change] if inside else []
-        rest = [alarm for alarm in rest if alarm not in inside]
-    tally.false += len(merged(rest))
-
-
-def drift_table(traces: dict[str, list[Trace]], detectors: dict[str, Alarms]) -> list[str]:
-    lines = [
-        "| detector | suite | files | samples | changes | found | delay | false alarms | per 1,000 | samples/s |",
-        "|---|---|--:|--:|--:|--:|--:|--:|--:|--:|",
-    ]
-    for name, alarms in detectors.items():
-        steady = Tally()
-        for suite, members in traces.items():
-            tally = Tally()
-            for trace in members:
-                begin = time.perf_counter()
-                found = alarms(trace.samples)
-                tally.elapsed_s += time.perf_counter() - begin
-                score(trace, found, tally)
-            lines.append(drift_row(name, suite, tally))
-            if suite in STEADY:
-                for field in ("files", "samples", "false", "elapsed_s"):
-                    setattr(steady, field, getattr(steady, field) + getattr(tally, field))
-        lines.append(drift_row(name, "**all steady**", steady))
-    return lines
-
-
-def drift_row(detector: str, suite: str, tally: Tally) -> str:
-    delay = f"{statistics.median(tally.delays):.0f}" if tally.delays else "-"
-    rate = f"{1000 * tally.false / tally.samples:.3f}" if suite != "nanogpt_ramp" else "-"
-    false = str(tally.false) if suite != "nanogpt_ramp" else "-"
-    speed = f"{tally.samples / tally.elapsed_s:,.0f}"
-    return (
-        f"| {detector} | {suite} | {tally.files} | {tally.samples:,} | {tally.changes} | {tally.found} | {delay}"
-        f" | {false} | {rate} | {speed} |"
-    )
-
-
-def burst_table(traces: Sequence[Trace]) -> list[str]:
-    """Pauses of ``mlperf_gnn_wall`` found as bursts, and named as periodic."""
-    pauses = found = named = others = misnamed = 0
-    for trace in traces:
-        bursts = [s for s in panel_signals(trace.samples) if s.kind is SignalKind.BURST]
-        confirmed = [s for s in bursts if s.phase is Phase.CONFIRMED]
-        labelled = trace.label["bursts"]
-        for pause in labelled:
-            near = [s for s in confirmed if abs(s.since_index - pause) <= BURST_WITHIN]
-            pauses, found = pauses + 1, found + bool(near)
-            named += any(s.cause == "periodic_pause" for s in near)
-        rest = [s for s in confirmed if all(abs(s.since_index - p) > BURST_WITHIN for p in labelled)]
-        others += len(rest)
-        misnamed += sum(s.cause == "periodic_pause" for s in rest)
-    return [
-        "| suite | pauses | found as bursts | named periodic | other bursts | of them named periodic |",
-        "|---|--:|--:|--:|--:|--:|",
-        f"| mlperf_gnn_wall | {pauses} | {found} | {named} | {others} | {misnamed} |",
-    ]
-
-
-def straggler_table(data: Path) -> list[str]:
-    """Workers blamed on the trace whose long stage is no machine's fault: there should be none."""
-    lines = ["| suite | peer groups | workers blamed | undecided about |", "|---|---|---|---|"]
-    for groups in (True, False):
-        for trace in read_traces(data, "straggler_bytedance", groups=groups):
-            signals = [s for s in panel_signals(trace.samples) if s.kind is SignalKind.STRAGGLER]
-            blamed = sorted({w for s in signals if s.phase is Phase.CONFIRMED for w in s.workers})
-            unsure = sorted({w for s in signals if s.phase is Phase.UNDECIDED for w in s.workers})
-            given = "given" if groups else "not given"
-            lines.append(f"| straggler_bytedance | {given} | {blamed or 'none'} | {unsure or 'none'} |")
-    return lines
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Score the detectors on labelled traces of real training runs.")
+    parser.add_argument("--data", type=Path, default=REPOSITORY / ".." / "shared" / "data", help="folder of the traces")
+    parser.add_argument("--only", default=",".join(PARTS), help=f"parts to run, by comma: {', '.join(PARTS)}")
+    parser.add_argument("--no-peers", action="store_true", help="ours alone")
+    parser.add_argument("--quick", action="store_true", help="fewer seeds and samples, no held-out suites")
+    parser.add_argument("--bars-only", action="store_true", help="print the bars, not the tables")
+    parser.add_argument("--seed", type=int, default=1, help="the first seed")
+    parser.add_argument("--seeds", type=int, help="how many seeds (default 3)")
+    parser.add_argument("--each", type=int, help="splices of each seed, band and direction (default 12)")
+    parser.add_argument("--null-samples", type=int, help="Gaussian samples without a change (default 200,000)")
+    parser.add_argument("--trials", type=int, help="Gaussian streams with each size of change (default 100)")
+    parser.add_argument("--ar-samples", type=int, help="samples of each AR(1) coefficient (default 60,000)")
+    parser.add_argument("--step-ms", type=float, default=10_000.0, help="mean step time of the AR(1) streams")
+    parser.add_argument("--false-alarms-per-day", type=float, help="the detectors' setting, where not the default")
+    return parser.parse_args(arguments)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description="Score the detectors on labelled traces of real training runs.")
-    parser.add_argument("--data", type=Path, default=REPOSITORY / ".." / "shared" / "data", help="folder of the traces")
-    options = parser.parse_args(arguments)
+    options = parse(arguments)
+    wanted = [part.strip() for part in options.only.split(",")]
+    if unknown := [part for part in wanted if part not in PARTS]:
+        sys.stderr.write(f"ERROR: no such part: {unknown[0]!r}. Choose from {', '.join(PARTS)}.\n")
+        return 2
     if not (options.data / "labels.json").is_file():
         sys.stderr.write(f"ERROR: no labels.json in {str(options.data)!r}. Give --data the folder of the traces.\n")
         return 2
-    suites = ("nanogpt_step", "nanogpt_ramp", *STEADY, HELD_OUT)
-    traces = {suite: list(read_traces(options.data, suite)) for suite in suites}
-    tables = (
-        drift_table(traces, {"modekeeper": modekeeper_drift, **river_peers()}),
-        burst_table(traces["mlperf_gnn_wall"]),
-        straggler_table(options.data),
-    )
-    print("\n\n".join("\n".join(table) for table in tables))
+    sections = []
+    for part in wanted:
+        begin = time.perf_counter()
+        sections.append(RUN[part](options, TraceFolder(options.data)))
+        sys.stderr.write(f"{part}: {time.perf_counter() - begin:.1f} s\n")
+    print(bars_table([bar for section in sections for bar in section.bars]).markdown())
+    if not options.bars_only:
+        print("\n" + "\n\n".join(section.markdown() for section in sections))
     return 0
 
+
+def detectors(options: argparse.Namespace) -> dict[str, Detector]:
+    return {"modekeeper": our_detector(settings_of(options.false_alarms_per_day))}
+
+
+def _suites(options: argparse.Namespace, traces: TraceFolder) -> Section:
+    return suites_section(traces, detectors(options), early={}, held_out=not options.quick)
+
+
+def _splices(options: argparse.Namespace, traces: TraceFolder) -> Section:
+    seeds = range(options.seed, options.seed + (options.seeds or (1 if options.quick else 3)))
+    section, _ = splices_section(traces, detectors(options), seeds=seeds, each=options.each or 12, early={})
+    return section
+
+
+def _bursts(options: argparse.Namespace, traces: TraceFolder) -> Section:
+    return bursts_section(traces, settings_of(options.false_alarms_per_day), detectors(options))
+
+
+def _theory(options: argparse.Namespace, _traces: TraceFolder) -> Section:
+    quick = options.quick
+    size = TheorySize(
+        options.null_samples or (50_000 if quick else 200_000),
+        options.trials or (30 if quick else 100),
+        options.ar_samples or (20_000 if quick else 60_000),
+        options.step_ms,
+        options.seed,
+    )
+    return theory_section(size, settings_of(options.false_alarms_per_day))
+
+
+RUN: dict[str, Callable[[argparse.Namespace, TraceFolder], Section]] = {
+    "suites": _suites,
+    "splices": _splices,
+    "bursts": _bursts,
+    "theory": _theory,
+}
 
 if __name__ == "__main__":
     sys.exit(main())
