@@ -37,6 +37,7 @@ def block_of(
     phase: Sequence[str | None] | None = None,
     node: Sequence[str | None] | None = None,
     gpu_model: Sequence[str | None] | None = None,
+    knobs: Sequence[Mapping[str, float] | None] | None = None,
 ) -> SampleBlock:
     """``samples`` samples from columns (numbers stand for constant columns); what is not given is missing.
 
@@ -47,7 +48,7 @@ def block_of(
         step: training steps; without it from 0.
         workers: ``float64[n, w]`` milliseconds.
         worker_groups: peer group of each worker, the same in every sample.
-        phase, node, gpu_model: one entry a sample.
+        phase, node, gpu_model, knobs: one entry a sample.
     """
     if unknown := set(metrics) - set(METRIC_COLUMNS):
         raise ValueError(f"no such columns: {sorted(unknown)}")
@@ -67,7 +68,7 @@ def block_of(
         node=nothing if node is None else node,
         gpu_model=nothing if gpu_model is None else gpu_model,
         phase=nothing if phase is None else phase,
-        knobs=nothing,
+        knobs=nothing if knobs is None else knobs,
     )
 
 

@@ -2,7 +2,7 @@
 
 Everything is causal. A change counts as found when alarmed within 100 samples after it; further alarms in that
 window do not count; alarms within 25 samples of each other merge. Delays are sample numbers: the alarm's less the
-change's, so an alarm at the first changed sample has the delay 0 (in ``theory.py`` it is 1, as the theory counts).
+change's, so an alarm at the first changed sample has the delay 0 (against theory it is 1, as the theory counts).
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -17,6 +17,7 @@ from modekeeper.model.signal import Phase, Signal, SignalKind
 
 __all__ = [
     "FOUND_WITHIN",
+    "PROTOCOL_TEXT",
     "SUSPECTED_WITHIN",
     "Alarms",
     "Detector",
@@ -27,6 +28,7 @@ __all__ = [
     "our_detector",
 ]
 
+PROTOCOL_TEXT = (__doc__ or "").partition("\n\n")[2].strip()
 FOUND_WITHIN = 100
 MERGE_WITHIN = 25
 SUSPECTED_WITHIN = 8

@@ -18,8 +18,8 @@ from typing import NamedTuple
 import numpy as np
 from benchmarks.detect.columns import step_times
 from benchmarks.detect.protocol import SUSPECTED_WITHIN, Detector, match
-from benchmarks.detect.tables import Bar, Section, Table, median_text
-from benchmarks.detect.traces import Trace, TraceFolder
+from benchmarks.detect.tables import Bar, Section, Table, median_of, median_text
+from benchmarks.detect.traces import Trace, TraceFolder, steady_stretch
 
 from modekeeper.model.block import FloatColumn, SampleBlock
 
@@ -30,7 +30,6 @@ SMALL, LARGE = 0.10, 0.20
 SOURCES = ("nanogpt_flat", "mlperf_gnn_iter", "mlperf_llm")
 LEAST_SAMPLES = 150
 MOST_BEFORE, MOST_AFTER = 600, 400
-LISTED_CHANGE = 0.01
 TWO_RUNS_SHARE = 1 / 3
 F1_ALL, F1_SMALL, DELAY, LARGE_SUSPECTED = 0.98, 0.97, 20, 8
 
@@ -93,20 +92,11 @@ def _piece(runs: Sequence[Trace], effect: float, rng: np.random.Generator) -> Pi
     return Piece(step_times(values), onset, effect, runs[0].suite)
 
 
-def _stretch(run: Trace, most: int, rng: np.random.Generator) -> FloatColumn | None:
-    """A random stretch after the warm-up, ``None`` where one without a listed change is not to be had."""
-    values = run.settled_ms
-    samples = int(rng.integers(LEAST_SAMPLES, min(most, len(values)) + 1))
-    start = int(rng.integers(0, len(values) - samples + 1))
-    skipped = len(run.step_time_ms) - len(values)
-    listed = [c["i"] - skipped for c in run.label.get("weak_changes") or [] if abs(c["shift"]) >= LISTED_CHANGE]
-    return None if any(start < change < start + samples for change in listed) else values[start : start + samples]
-
-
 def _one_run(runs: Sequence[Trace], effect: float, rng: np.random.Generator) -> tuple[FloatColumn, int]:
     while True:
-        stretch = _stretch(runs[int(rng.integers(len(runs)))], MOST_BEFORE + MOST_AFTER, rng)
-        if stretch is None or len(stretch) < 2 * LEAST_SAMPLES:
+        run = runs[int(rng.integers(len(runs)))]
+        stretch = steady_stretch(run, 2 * LEAST_SAMPLES, MOST_BEFORE + MOST_AFTER, rng)
+        if stretch is None:
             continue
         low, high = max(LEAST_SAMPLES, len(stretch) - MOST_AFTER), min(MOST_BEFORE, len(stretch) - LEAST_SAMPLES)
         onset = int(rng.integers(low, high + 1))
@@ -117,7 +107,8 @@ def _two_runs(runs: Sequence[Trace], effect: float, rng: np.random.Generator) ->
     usable = [run for run in runs if len(run.settled_ms) >= LEAST_SAMPLES]
     while True:
         first, second = rng.choice(len(usable), size=2, replace=False)
-        before, after = _stretch(usable[first], MOST_BEFORE, rng), _stretch(usable[second], MOST_AFTER, rng)
+        before = steady_stretch(usable[first], LEAST_SAMPLES, MOST_BEFORE, rng)
+        after = steady_stretch(usable[second], LEAST_SAMPLES, MOST_AFTER, rng)
         if before is None or after is None:
             continue
         ratio = (1.0 + effect) * float(np.median(before)) / float(np.median(after))
@@ -234,11 +225,6 @@ def _bars(scores: SeedScores) -> list[Bar]:
             suspected <= LARGE_SUSPECTED,
         ),
     ]
-
-
-def median_of(values: Sequence[int]) -> float:
-    """The median; infinite where there is none."""
-    return float(statistics.median(values)) if values else float("inf")
 
 
 def _f1_bar(name: str, by_seed: Sequence[float], wanted: float) -> Bar:

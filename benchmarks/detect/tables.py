@@ -4,7 +4,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-__all__ = ["Bar", "Section", "Table", "bars_table", "median_text", "rate_text"]
+__all__ = ["Bar", "Section", "Table", "bars_table", "median_of", "median_text", "rate_text"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +52,11 @@ def bars_table(bars: Sequence[Bar]) -> Table:
     return Table(
         ("bar", "measured", "wanted", "ok"), [(b.name, b.measured, b.wanted, words[b.held]) for b in bars], left=4
     )
+
+
+def median_of(values: Sequence[float]) -> float:
+    """The median; infinite where there is none."""
+    return float(statistics.median(values)) if values else float("inf")
 
 
 def median_text(values: Sequence[float], digits: int = 0) -> str:

@@ -13,7 +13,7 @@ from benchmarks.detect.columns import block_of
 from modekeeper.model.block import FloatColumn, SampleBlock
 from modekeeper.model.sample import METRIC_COLUMNS
 
-__all__ = ["HELD_OUT", "OPEN", "STEADY", "Trace", "TraceFolder"]
+__all__ = ["HELD_OUT", "OPEN", "STEADY", "Trace", "TraceFolder", "steady_stretch"]
 
 STEADY = ("nanogpt_flat", "mlperf_gnn_iter", "mlperf_gnn_wall", "mlperf_llm")
 """Without changes: every drift is a false alarm."""
@@ -21,6 +21,9 @@ OPEN = ("nanogpt_step", "nanogpt_ramp", *STEADY)
 HELD_OUT = ("sap_hana", "nab")
 """Nothing was chosen by looking at them, and they are no training jobs: a database's nightly tests, and the
 Numenta anomaly benchmark."""
+
+
+LISTED_CHANGE = 0.01
 
 
 class Row(msgspec.Struct):
@@ -104,3 +107,13 @@ def _columns(rows: Sequence[Row]) -> SampleBlock:
         node=[row.node for row in rows],
         gpu_model=[row.gpu_model for row in rows],
     )
+
+
+def steady_stretch(run: Trace, least: int, most: int, rng: np.random.Generator) -> FloatColumn | None:
+    """A random stretch after the warm-up, of random length; ``None`` where it holds a listed change of 1 % or more."""
+    values = run.settled_ms
+    samples = int(rng.integers(least, min(most, len(values)) + 1))
+    start = int(rng.integers(0, len(values) - samples + 1))
+    skipped = len(run.step_time_ms) - len(values)
+    listed = [c["i"] - skipped for c in run.label.get("weak_changes") or [] if abs(c["shift"]) >= LISTED_CHANGE]
+    return None if any(start < change < start + samples for change in listed) else values[start : start + samples]
