@@ -18,7 +18,6 @@ def draw_splices(scores: Scores, path: Path) -> None:
     """Two panels: F1, and the median delay of what was found. The first detector is drawn strongest."""
     import matplotlib as mpl  # noqa: PLC0415 - slow to import
 
-    mpl.use("Agg")
     with mpl.rc_context({"svg.hashsalt": "modekeeper", "svg.fonttype": "path", "font.size": 9}):
         _draw(scores, path)
 

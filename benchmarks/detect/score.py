@@ -39,7 +39,7 @@ INTRODUCTION = """# Detectors, measured
 What the detectors find, how late, and what they say where nothing happens, beside public detectors on the same
 streams. The page was written by the command below and nothing on it by hand; the settings are the defaults, the same
 for every suite. It holds no wall times: speed depends on the machine, and `python -m benchmarks.detect.speed` measures
-it on yours. The traces are logs of real training runs ([what is open about them](../DETECTORS.md)).
+it on yours. The detectors are described in [DETECTORS](../DETECTORS.md); the traces are logs of real training runs.
 """
 
 

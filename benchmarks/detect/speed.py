@@ -17,6 +17,8 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 from benchmarks.detect.columns import block_of, cut
@@ -40,21 +42,17 @@ CORE_SHARE = 0.25
 KINDS = ("step time alone", "all fields", "all fields and workers")
 
 
-class SpeedSize:
-    """How much is measured.
+class SpeedSize(NamedTuple):
+    """How much is measured."""
 
-    Args:
-        samples: of a stream for the blocks.
-        ones: blocks of one.
-        panels: side by side.
-        repeats: of everything.
-    """
-
-    def __init__(self, samples: int = 100_000, ones: int = 3000, panels: int = 10_000, repeats: int = 5) -> None:
-        self.samples = samples
-        self.ones = ones
-        self.panels = panels
-        self.repeats = repeats
+    samples: int
+    """Of a stream for the blocks."""
+    ones: int
+    """Blocks of one."""
+    panels: int
+    """Side by side."""
+    repeats: int
+    """Of everything."""
 
 
 def stream(kind: str, samples: int) -> SampleBlock:
@@ -144,18 +142,13 @@ def adwin(values: Sequence[float]) -> tuple[float, float] | None:
 
 
 def speed_section(size: SpeedSize) -> Section:
-    """Everything measured; the rate bars are for blocks of 1,000 and more, of every kind of stream."""
+    """Everything measured; the rate bars are for the slower of the two block sizes, of every kind of stream."""
     rows: list[Sequence[object]] = []
     bars: list[Bar] = []
     for kind in KINDS:
-        block = stream(kind, size.samples)
-        rates = [_median(size.repeats, lambda b=block, n=n: in_blocks(b, n)) for n in BLOCKS]  # type: ignore[misc]
-        micros = _median(size.repeats, lambda b=block: one_at_a_time(b, size.ones))  # type: ignore[misc]
-        rows.append((f"panel, {kind}", *(f"{rate:,.0f}" for rate in rates), f"{micros:.1f}"))
-        bars += [
-            Bar(f"speed, {kind}, samples/s", f"{min(rates):,.0f}", f">= {SAMPLES_A_SECOND:,}", min(rates) >= SAMPLES_A_SECOND),
-            Bar(f"speed, {kind}, block of one", f"{micros:.1f} µs", f"< {MICROSECONDS_OF_ONE:g} µs", micros < MICROSECONDS_OF_ONE),
-        ]  # fmt: skip
+        row, more = _one_panel(kind, size)
+        rows.append(row)
+        bars += more
     plain = stream(KINDS[0], size.samples).metrics["step_time_ms"].tolist()
     peers = [found for _ in range(size.repeats) if (found := adwin(plain)) is not None]
     if peers:
@@ -164,6 +157,17 @@ def speed_section(size: SpeedSize) -> Section:
     table, bar = _many_panels(size)
     tables = [Table(("what", *(f"samples/s, blocks of {n:,}" for n in BLOCKS), "µs, block of one"), rows), table]
     return Section("Speed", (__doc__ or "").partition("speed\n\n")[2].strip(), tables, [*bars, bar])
+
+
+def _one_panel(kind: str, size: SpeedSize) -> tuple[Sequence[object], list[Bar]]:
+    block = stream(kind, size.samples)
+    rates = [_median(size.repeats, partial(in_blocks, block, samples)) for samples in BLOCKS]
+    micros = _median(size.repeats, partial(one_at_a_time, block, size.ones))
+    least, most = SAMPLES_A_SECOND, MICROSECONDS_OF_ONE
+    return (f"panel, {kind}", *(f"{rate:,.0f}" for rate in rates), f"{micros:.1f}"), [
+        Bar(f"speed, {kind}, samples/s", f"{min(rates):,.0f}", f">= {least:,}", min(rates) >= least),
+        Bar(f"speed, {kind}, block of one", f"{micros:.1f} µs", f"< {most:g} µs", micros < most),
+    ]
 
 
 def _many_panels(size: SpeedSize) -> tuple[Table, Bar]:

@@ -12,6 +12,7 @@ standing finding names the worker. A false worker is one that a confirmed signal
 was in the last 10 steps; they are given per 10,000 worker-steps.
 """
 
+import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -139,7 +140,7 @@ def healthy_workers(traces: TraceFolder, source: str, rng: np.random.Generator) 
         noise = columns / np.median(columns, axis=0)
         picked = rng.permutation(np.arange(WORKERS) % noise.shape[1])
         rows = (np.arange(BYTEDANCE_STEPS)[:, None] + rng.integers(len(noise), size=WORKERS)) % len(noise)
-        return STAGE_MS * noise[rows, picked]
+        return np.asarray(STAGE_MS * noise[rows, picked])
     runs = [trace.settled_ms for trace in traces.suite(source)]
     order = np.concatenate([rng.permutation(len(runs)) for _ in range(-(-WORKERS // len(runs)))])
     workers = []
@@ -197,21 +198,29 @@ def _runs(flags: SlowTimes) -> tuple[list[int], list[int]]:
     return first, last
 
 
-def run_scenario(
-    traces: TraceFolder, scenario: Scenario, source: str, seeds: Sequence[int], streams: int, settings: DetectorSettings
-) -> list[StragglerScore]:
+class Setup(NamedTuple):
+    """What every scenario is run with."""
+
+    traces: TraceFolder
+    settings: DetectorSettings
+    seeds: Sequence[int]
+    streams: int
+    """Of each seed, source and range of factors."""
+
+
+def run_scenario(scenario: Scenario, source: str, setup: Setup) -> list[StragglerScore]:
     """Counts by range of factors."""
     scores = [StragglerScore() for _ in FACTORS]
-    for seed in seeds:
+    for seed in setup.seeds:
         place = (SCENARIOS.index(scenario), SOURCES.index(source))
         rng = np.random.Generator(np.random.PCG64([seed, *place]))
-        for stream in range(streams * len(FACTORS)):
+        for stream in range(setup.streams * len(FACTORS)):
             low, high = FACTORS[stream % len(FACTORS)]
-            workers = healthy_workers(traces, source, rng)
+            workers = healthy_workers(setup.traces, source, rng)
             slow = scenario.slow(len(workers), rng)
             workers = np.where(slow, workers * rng.uniform(low, high, size=WORKERS), workers)
             block = block_of(len(workers), {"step_time_ms": workers.max(axis=1)}, workers=workers)
-            score = score_stream(workers, slow, signals_of(block, settings))
+            score = score_stream(workers, slow, signals_of(block, setup.settings))
             scores[stream % len(FACTORS)].add(score)
     return scores
 
@@ -220,12 +229,13 @@ def stragglers_section(
     traces: TraceFolder, settings: DetectorSettings, *, seeds: Sequence[int], streams: int
 ) -> Section:
     """All scenarios on all sources; ``streams`` of each seed, source and range of factors."""
+    setup = Setup(traces, settings, seeds, streams)
     rows: list[Sequence[object]] = []
     by_scenario: dict[str, StragglerScore] = {}
     everything = StragglerScore()
     for scenario in SCENARIOS:
         for source in SOURCES:
-            scores = run_scenario(traces, scenario, source, seeds, streams, settings)
+            scores = run_scenario(scenario, source, setup)
             total = by_scenario.setdefault(scenario.name, StragglerScore())
             for score in scores:
                 total.add(score)
@@ -235,7 +245,7 @@ def stragglers_section(
         "scenario", "source", "slower", "streams", "slow times", "found within 15", "found", "delay", "covered",
         "false workers", "per 10,000 worker-steps",
     )  # fmt: skip
-    blamed = [_blamed(traces, settings, given=given) for given in (True, False)]
+    blamed = [_blamed(setup, given=given) for given in (True, False)]
     tables = [
         Table(header, rows, left=3),
         Table(("straggler_bytedance as it is: groups", "workers blamed", "undecided about"), blamed, left=3),
@@ -273,15 +283,12 @@ def _row(scenario: Scenario, source: str, factors: str, score: StragglerScore) -
     )
 
 
-def _blamed(traces: TraceFolder, settings: DetectorSettings, *, given: bool) -> tuple[str, str, str]:
+def _blamed(setup: Setup, *, given: bool) -> tuple[str, str, str]:
     """Who is named on the trace whose long stage is no machine's fault."""
-    trace = traces.suite("straggler_bytedance")[0]
+    trace = setup.traces.suite("straggler_bytedance")[0]
     groups = tuple(trace.label["peer_group"]) if given else None
-    metrics = {"step_time_ms": trace.step_time_ms}
-    block = block_of(
-        len(trace.block), metrics, ts_ms=trace.block.ts_ms, workers=trace.block.workers, worker_groups=groups
-    )
-    signals = [s for s in signals_of(block, settings, conclude=True) if s.kind is SignalKind.STRAGGLER]
+    block = dataclasses.replace(trace.block, worker_groups=[groups] * len(trace.block))
+    signals = [s for s in signals_of(block, setup.settings, conclude=True) if s.kind is SignalKind.STRAGGLER]
     blamed = sorted({w for s in signals if s.phase is Phase.CONFIRMED for w in s.workers})
     unsure = sorted({w for s in signals if s.phase is Phase.UNDECIDED for w in s.workers})
     return "given" if given else "not given", str(blamed or "none"), str(unsure or "none")
