@@ -1,0 +1,212 @@
+"""How fast the panel is, all detectors in it.
+
+    python -m benchmarks.detect.speed
+
+Samples a second of one panel in blocks, microseconds for a block of one, and the processor seconds it takes to give one
+sample to each of 10,000 panels: at one sample a second each, that is the share of a core they need. Medians of several
+repeats, on panels that have seen 1,500 samples. The streams are steady step times with 3 % noise and a spike now and
+then; "all fields" adds loss, throughput, waiting time, the GPU figures, batch size, node and GPU model, "workers" the
+step times of eight workers as well. Beside them river's ADWIN on the step times alone, one value after the other:
+a peer that does one of the things the panel does.
+"""
+
+import argparse
+import gc
+import importlib.util
+import statistics
+import sys
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+from benchmarks.detect.columns import block_of, cut
+from benchmarks.detect.tables import Bar, Section, Table, bars_table
+
+from modekeeper.detect.panel import Panel
+from modekeeper.model.block import SampleBlock
+
+__all__ = ["SpeedSize", "main", "speed_section"]
+
+BLOCKS = (1000, 4096)
+WORKERS = 8
+WARM_SAMPLES = 1500
+SPIKE_EVERY = 397
+STREAMS = 10_000
+POLLED = 10
+"""Samples a panel gets at a time where they are collected for ten seconds."""
+SAMPLES_A_SECOND = 700_000
+MICROSECONDS_OF_ONE = 30.0
+CORE_SHARE = 0.25
+KINDS = ("step time alone", "all fields", "all fields and workers")
+
+
+class SpeedSize(NamedTuple):
+    """How much is measured."""
+
+    samples: int
+    """Of a stream for the blocks."""
+    ones: int
+    """Blocks of one."""
+    panels: int
+    """Side by side."""
+    repeats: int
+    """Of everything."""
+
+
+def stream(kind: str, samples: int) -> SampleBlock:
+    """A steady stream with the columns of ``kind``."""
+    rng = np.random.Generator(np.random.PCG64(1))
+
+    def noisy(level: float, noise: float = 0.03) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+        return np.asarray(level * (1.0 + noise * rng.standard_normal(samples)))
+
+    values = noisy(900.0)
+    values[SPIKE_EVERY::SPIKE_EVERY] *= 3.0
+    metrics: dict[str, np.ndarray[tuple[int], np.dtype[np.float64]]] = {"step_time_ms": values}
+    if kind == KINDS[0]:
+        return block_of(samples, metrics)
+    metrics |= {
+        "loss": 2.0 + 2.0 / np.sqrt(np.arange(samples) + 1.0) + 0.02 * rng.standard_normal(samples),
+        "throughput": 524_288_000.0 / values,
+        "data_wait_ms": noisy(25.0, 0.2),
+        "gpu_util_pct": np.clip(noisy(82.0), 0.0, 100.0),
+        "gpu_mem_used_mb": noisy(61_000.0, 0.001),
+        "gpu_mem_total_mb": np.full(samples, 81_920.0),
+        "gpu_power_w": noisy(560.0),
+        "gpu_temp_c": noisy(64.0),
+        "batch_size": np.full(samples, 512.0),
+    }
+    workers = 880.0 * (1.0 + 0.03 * rng.standard_normal((samples, WORKERS))) if kind == KINDS[2] else None
+    nodes, models = ["node-a"] * samples, ["NVIDIA H100 80GB HBM3"] * samples
+    return block_of(samples, metrics, workers=workers, node=nodes, gpu_model=models)
+
+
+def in_blocks(block: SampleBlock, size: int) -> float:
+    """Samples a second of a warm panel, the blocks cut beforehand."""
+    panel = Panel()
+    panel.update(block.part(0, WARM_SAMPLES))
+    rest = list(cut(block.part(WARM_SAMPLES, len(block)), size))
+    begin = time.perf_counter()
+    for piece in rest:
+        panel.update(piece)
+    return (len(block) - WARM_SAMPLES) / (time.perf_counter() - begin)
+
+
+def one_at_a_time(block: SampleBlock, ones: int) -> float:
+    """Microseconds of a block of one, on a warm panel."""
+    panel = Panel()
+    panel.update(block.part(0, WARM_SAMPLES))
+    rest = list(cut(block.part(WARM_SAMPLES, WARM_SAMPLES + ones), 1))
+    begin = time.perf_counter()
+    for piece in rest:
+        panel.update(piece)
+    return 1e6 * (time.perf_counter() - begin) / ones
+
+
+def side_by_side(block: SampleBlock, panels: int, rounds: int) -> dict[int, list[float]]:
+    """Processor seconds for each sample that all panels get, in ``rounds`` rounds of 1 and of ``POLLED`` samples."""
+    first = Panel()
+    first.update(block.part(0, WARM_SAMPLES))
+    warm, kept = first.snapshot(), []
+    for _ in range(panels):
+        panel = Panel()
+        panel.restore(warm)
+        kept.append(panel)
+    spent: dict[int, list[float]] = {}
+    place = WARM_SAMPLES
+    for size in (1, POLLED):
+        for _ in range(rounds):
+            piece = block.part(place, place + size)
+            begin = time.process_time()
+            for panel in kept:
+                panel.update(piece)
+            spent.setdefault(size, []).append((time.process_time() - begin) / size)
+            place += size
+    return spent
+
+
+def adwin(values: Sequence[float]) -> tuple[float, float] | None:
+    """Samples a second and microseconds a sample of river's ADWIN; ``None`` where river is not installed."""
+    if importlib.util.find_spec("river") is None:
+        return None
+    from river import drift  # noqa: PLC0415 - an optional peer, slow to import
+
+    detector = drift.ADWIN()
+    begin = time.perf_counter()
+    for value in values:
+        detector.update(value)
+    spent = time.perf_counter() - begin
+    return len(values) / spent, 1e6 * spent / len(values)
+
+
+def speed_section(size: SpeedSize) -> Section:
+    """Everything measured; the rate bars are for the slower of the two block sizes, of every kind of stream."""
+    rows: list[Sequence[object]] = []
+    bars: list[Bar] = []
+    for kind in KINDS:
+        row, more = _one_panel(kind, size)
+        rows.append(row)
+        bars += more
+    plain = stream(KINDS[0], size.samples).metrics["step_time_ms"].tolist()
+    peers = [found for _ in range(size.repeats) if (found := adwin(plain)) is not None]
+    if peers:
+        rate, micros = (statistics.median(column) for column in zip(*peers, strict=True))
+        rows.append(("river ADWIN, step time alone", f"{rate:,.0f}", f"{rate:,.0f}", f"{micros:.1f}"))
+    table, bar = _many_panels(size)
+    tables = [Table(("what", *(f"samples/s, blocks of {n:,}" for n in BLOCKS), "µs, block of one"), rows), table]
+    return Section("Speed", (__doc__ or "").partition("speed\n\n")[2].strip(), tables, [*bars, bar])
+
+
+def _one_panel(kind: str, size: SpeedSize) -> tuple[Sequence[object], list[Bar]]:
+    block = stream(kind, size.samples)
+    rates = [_median(size.repeats, partial(in_blocks, block, samples)) for samples in BLOCKS]
+    micros = _median(size.repeats, partial(one_at_a_time, block, size.ones))
+    least, most = SAMPLES_A_SECOND, MICROSECONDS_OF_ONE
+    return (f"panel, {kind}", *(f"{rate:,.0f}" for rate in rates), f"{micros:.1f}"), [
+        Bar(f"speed, {kind}, samples/s", f"{min(rates):,.0f}", f">= {least:,}", min(rates) >= least),
+        Bar(f"speed, {kind}, block of one", f"{micros:.1f} µs", f"< {most:g} µs", micros < most),
+    ]
+
+
+def _many_panels(size: SpeedSize) -> tuple[Table, Bar]:
+    block = stream(KINDS[1], WARM_SAMPLES + (1 + POLLED) * size.repeats)
+    spent = side_by_side(block, size.panels, size.repeats)
+    rows = [
+        (
+            f"{size.panels:,} panels, all fields, {'one sample' if samples == 1 else f'{samples} samples'} at a time",
+            f"{statistics.median(seconds):.3f}",
+            f"{min(seconds):.3f}",
+            f"{max(seconds):.3f}",
+        )
+        for samples, seconds in spent.items()
+    ]
+    share = statistics.median(spent[1]) * STREAMS / size.panels
+    name = f"speed, {STREAMS:,} streams at one sample a second"
+    header = ("side by side", "processor s for a sample each, median", "least", "most")
+    return Table(header, rows), Bar(name, f"{share:.2f} cores", f"< {CORE_SHARE:g}", share < CORE_SHARE)
+
+
+def _median(repeats: int, measure: Callable[[], float]) -> float:
+    gc.collect()
+    return statistics.median(measure() for _ in range(repeats))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description="How fast the panel of detectors is.")
+    parser.add_argument("--samples", type=int, default=100_000, help="of a stream for the blocks")
+    parser.add_argument("--panels", type=int, default=10_000, help="side by side")
+    parser.add_argument("--repeats", type=int, default=5, help="of everything; the median counts")
+    options = parser.parse_args(arguments)
+    if options.samples < 2 * WARM_SAMPLES or min(options.panels, options.repeats) < 1:
+        sys.stderr.write(f"ERROR: give at least {2 * WARM_SAMPLES} samples, 1 panel and 1 repeat.\n")
+        return 2
+    ones = min(3000, options.samples - WARM_SAMPLES)
+    section = speed_section(SpeedSize(options.samples, ones, options.panels, options.repeats))
+    print(bars_table(section.bars).markdown() + "\n\n" + section.markdown())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
