@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from modekeeper.detect.base import cleared, placed, position_at, share, undecided
 from modekeeper.detect.chunks import LastSample
 from modekeeper.detect.history import Position, floats_from_json, floats_to_json
-from modekeeper.detect.robust import LARGEST, clamp, relative
+from modekeeper.detect.robust import LARGEST, clamp, quantile, relative
 from modekeeper.detect.settings import DetectorSettings
 from modekeeper.detect.usual_time import UsualLevel, UsualTime
 from modekeeper.model import wording
@@ -94,17 +94,17 @@ class BurstDetector:
         signals: list[Signal] = []
         if self._run is not None and not (len(slow) and slow[0] == 0):
             signals += self._finish(self._run, judged.position(0))
+        waits = np.concatenate((self._waits, judged.waits[judged.training]))
         for first, last in _runs(slow):
             if self._run is None:
                 new = int(before[first])
-                waits = judged.waits[judged.training][max(new - USUAL_WAITS, 0) : new]
-                self._run = self._begin(judged.position(first), usual.at(new), [*self._waits, *waits.tolist()])
+                self._run = _begin(judged.position(first), usual.at(new), waits[: len(self._waits) + new])
             here = slice(first, last + 1)
             paused = not bool(judged.training[here].all())
             self._prolong(self._run, judged.times[here], judged.waits[here], paused=paused)
             if last + 1 < len(judged.rows):
                 signals += self._finish(self._run, judged.position(last + 1))
-        self._waits.extend(judged.waits[judged.training][-USUAL_WAITS:].tolist())
+        self._waits = deque(waits[-USUAL_WAITS:].tolist(), maxlen=USUAL_WAITS)
         return signals
 
     def _judge_one(self, block: SampleBlock) -> list[Signal]:
@@ -116,7 +116,7 @@ class BurstDetector:
         signals: list[Signal] = []
         if time_ms > self._usual.level.threshold:
             if self._run is None:
-                self._run = self._begin(position_at(block, 0), self._usual.level, list(self._waits))
+                self._run = _begin(position_at(block, 0), self._usual.level, np.array(self._waits))
             self._prolong(self._run, np.array([time_ms]), np.array([wait_ms]), paused=paused)
         elif self._run is not None:
             signals = self._finish(self._run, position_at(block, 0))
@@ -124,10 +124,6 @@ class BurstDetector:
             self._usual.append(time_ms)
             self._waits.append(wait_ms)
         return signals
-
-    def _begin(self, start: Position, usual: UsualLevel, waits: list[float]) -> _Run:
-        known = [wait for wait in waits[-USUAL_WAITS:] if math.isfinite(wait)]
-        return _Run(start=start, usual=usual, usual_wait=float(np.median(known)) if known else None)
 
     def _prolong(self, run: _Run, times: FloatColumn, waits: FloatColumn, *, paused: bool) -> None:
         room = max(self._settings.longest_burst_samples - run.count, 0)
@@ -235,6 +231,12 @@ class BurstDetector:
         self._past = msgspec.convert(snapshot["past"], list[_Past])
         self._findings = snapshot["findings"]
         self._last.restore(snapshot["last"])
+
+
+def _begin(start: Position, usual: UsualLevel, waits: FloatColumn) -> _Run:
+    known = waits[-USUAL_WAITS:]
+    known = np.sort(known[np.isfinite(known)])
+    return _Run(start=start, usual=usual, usual_wait=quantile(known, 0.5) if len(known) else None)
 
 
 def _judged(block: SampleBlock) -> _Judged:

@@ -11,9 +11,8 @@ from modekeeper.model.block import MISSING_STEP, Rows, SampleBlock
 
 __all__ = ["AHEAD", "LastSample", "chunks", "rows_where"]
 
-AHEAD = 512
-"""Samples judged at once: enough for the arithmetic to be that of whole columns, few enough for memory to stay small
-where thousands of streams are watched side by side."""
+AHEAD = 4096
+"""Samples judged at once: enough for the arithmetic to be that of whole columns, few enough for bounded memory."""
 
 
 def chunks(rows: Rows, size: int = AHEAD) -> Iterator[Rows]:

@@ -6,6 +6,7 @@ beside it.
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from modekeeper.detect.history import History, floats_from_json, floats_to_json
 from modekeeper.detect.settings import DetectorSettings
 from modekeeper.detect.usage import LOOK_EVERY, UsageTrigger
 from modekeeper.model import wording
-from modekeeper.model.block import SampleBlock
+from modekeeper.model.block import FloatColumn, SampleBlock
 from modekeeper.model.signal import Direction, Signal, SignalKind
 
 __all__ = ["GpuDetector"]
@@ -65,9 +66,9 @@ class GpuDetector:
         for rows in chunks(block.training_rows(METRIC)):
             since = self._history.count
             self._history.extend(np.minimum(np.maximum(block.metrics[METRIC][rows], 0.0), 100.0), block, rows)
-            self._beside.extend(zip(*(block.metrics[name][rows].tolist() for name, _, _ in BESIDE), strict=True))
-            signals.extend(self._judge(since))
-            del self._beside[: -self._window]
+            columns = [block.metrics[name][rows] for name, _, _ in BESIDE]
+            signals.extend(self._judge(since, columns))
+            self._beside = self._rows_beside(columns, self._history.count - since)
         return signals
 
     def _judge_one(self, block: SampleBlock) -> list[Signal]:
@@ -82,18 +83,27 @@ class GpuDetector:
             del self._beside[: -self._window]
         return self._judge(since)
 
-    def _judge(self, since: int) -> list[Signal]:
+    def _judge(self, since: int, columns: Sequence[FloatColumn] = ()) -> list[Signal]:
+        """Judge the utilisations from number ``since`` on; ``columns`` stood beside them, if ``_beside`` lacks them."""
         if self._history.count // LOOK_EVERY == since // LOOK_EVERY:
             return []
-        high = self._high.judge(self._history, since, self._explain)
-        low = self._low.judge(self._history, since, self._explain)
+
+        def explain(level: float, look: int) -> str:
+            rows = self._rows_beside(columns, look - since) if columns else self._beside
+            return self._explain(level, rows[-self._window :])
+
+        high = self._high.judge(self._history, since, explain)
+        low = self._low.judge(self._history, since, explain)
         return sorted(high + low, key=lambda signal: signal.at_index)
 
-    def _explain(self, level: float, look: int) -> str:
+    def _rows_beside(self, columns: Sequence[FloatColumn], stop: int) -> list[tuple[float, ...]]:
+        """What stood beside the newest utilisations, up to row ``stop`` of ``columns``."""
+        start = max(stop - self._window, 0)
+        new = list(zip(*(column[start:stop].tolist() for column in columns), strict=True))
+        return [*self._beside, *new][-self._window :]
+
+    def _explain(self, level: float, rows: Sequence[tuple[float, ...]]) -> str:
         """The utilisation, and medians of what was reported beside it."""
-        later = self._history.count - look
-        stop = len(self._beside) - later
-        rows = self._beside[max(stop - self._window, 0) : stop]
         parts = []
         for place, (_, word, unit) in enumerate(BESIDE):
             values = [row[place] for row in rows if math.isfinite(row[place])]

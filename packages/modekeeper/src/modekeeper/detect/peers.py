@@ -2,17 +2,20 @@
 
 Location and scale are those of the shortest half (P. J. Rousseeuw and A. M. Leroy, A robust scale estimator based on
 the shortest half, Statistica Neerlandica 42, 1988), which up to half of the workers being slow does not move; a median
-absolute deviation already grows with four slow of ten.
+absolute deviation already grows with four slow of ten. Only order statistics and single operations are used, so one
+row alone and many rows at once give the same to the bit.
 """
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from modekeeper.detect.robust import LARGEST
 from modekeeper.model.block import FloatColumn
 
-__all__ = ["FEWEST_PEERS", "is_stage_like", "row_latencies", "shortest_half", "slowdowns"]
+__all__ = ["FEWEST_PEERS", "PeerGroups", "is_stage_like", "shortest_half", "shortest_halves"]
 
 FEWEST_PEERS = 3
 """With two workers nobody can say which of them is the odd one."""
@@ -20,51 +23,87 @@ HALF_SPREAD = 0.6745
 """Half length of the shortest half of a normal distribution, in standard deviations."""
 
 
-def row_latencies(row: FloatColumn) -> FloatColumn:
-    """One row of a block without its padding (which depends on the block), cut to sane magnitudes."""
-    present = np.flatnonzero(~np.isnan(row))
-    width = int(present[-1]) + 1 if len(present) else 0
-    return np.clip(row[:width], -LARGEST, LARGEST)
-
-
-def shortest_half(values: FloatColumn) -> tuple[float, float]:
-    """Mean and scaled length of the shortest half of ``values`` (finite, at least 3)."""
-    ordered = np.sort(values)
+def shortest_half(values: Sequence[float]) -> tuple[float, float]:
+    """Median and scaled length of the shortest half of ``values`` (finite, at least 3)."""
+    ordered = sorted(values)
     half = len(ordered) // 2 + 1
-    lengths = ordered[half - 1 :] - ordered[: len(ordered) - half + 1]
-    start = int(np.argmin(lengths))
-    return float(ordered[start : start + half].mean()), float(lengths[start]) / 2.0 / HALF_SPREAD
+    lengths = [high - low for high, low in zip(ordered[half - 1 :], ordered, strict=False)]
+    length = min(lengths)
+    start = lengths.index(length)
+    return 0.5 * (ordered[start + (half - 1) // 2] + ordered[start + half // 2]), length / 2.0 / HALF_SPREAD
 
 
-def slowdowns(latencies: FloatColumn, groups: Sequence[str] | None) -> tuple[FloatColumn, FloatColumn, FloatColumn]:
-    """Each worker against its own group.
+def shortest_halves(rows: FloatColumn) -> tuple[FloatColumn, FloatColumn]:
+    """:func:`shortest_half` of each row of ``float64[n, w]``; ``NaN`` where fewer than 3 values are there."""
+    ordered = np.sort(rows, axis=1)
+    present = np.count_nonzero(~np.isnan(ordered), axis=1)
+    middle, scale = np.full(len(rows), np.nan), np.full(len(rows), np.nan)
+    for count in np.unique(present).tolist():
+        if count < FEWEST_PEERS:
+            continue
+        half = count // 2 + 1
+        chosen = slice(None) if count == rows.shape[1] and present.min() == count else np.flatnonzero(present == count)
+        there = ordered[chosen]
+        lengths = there[:, half - 1 : count] - there[:, : count - half + 1]
+        start = np.argmin(lengths, axis=1)
+        place = np.arange(len(there))
+        middle[chosen] = 0.5 * (there[place, start + (half - 1) // 2] + there[place, start + half // 2])
+        scale[chosen] = lengths[place, start] / 2.0 / HALF_SPREAD
+    return middle, scale
 
-    Returns:
-        Three ``float64[w]``: latency over the group's location minus 1, the group's relative scale, and the
-        group's location; ``NaN`` for workers without a latency or with fewer than two peers.
+
+class PeerGroups:
+    """Which workers are compared with each other.
+
+    Args:
+        workers: how many there are.
+        groups: the group of each of them, in rank order; ``None``: all are peers.
     """
-    excess, scale, location = (np.full(len(latencies), np.nan) for _ in range(3))
-    for members in _members(len(latencies), groups):
-        present = members[np.isfinite(latencies[members])]
-        if len(present) < FEWEST_PEERS:
-            continue
-        middle, spread = shortest_half(latencies[present])
-        if middle <= 0:
-            continue
+
+    def __init__(self, workers: int, groups: Sequence[str] | None) -> None:
+        names = [""] * workers if groups is None else list(groups)
+        order = {name: place for place, name in enumerate(sorted(set(names)))}
+        self.workers = workers
+        self.index: NDArray[np.intp] = np.array([order[name] for name in names], dtype=np.intp)
+        """The group of each worker."""
+        self._members = [np.flatnonzero(self.index == place) for place in range(len(order))]
+        self._ranks = [members.tolist() for members in self._members]
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+    def compare(self, latencies: Sequence[float]) -> tuple[list[float], list[float], float]:
+        """One row against its groups.
+
+        Returns:
+            Location and relative scale of each group (``NaN`` where nobody can be compared), and the largest
+            slow-down of any worker (``-inf`` if there is none).
+        """
+        location, scale, largest = [], [], -math.inf
+        for ranks in self._ranks:
+            values = [value for rank in ranks if not math.isnan(value := latencies[rank])]
+            middle, spread = shortest_half(values) if len(values) >= FEWEST_PEERS else (math.nan, math.nan)
+            judged = middle > 0
+            location.append(middle if judged else math.nan)
+            scale.append(min(spread / middle, LARGEST) if judged else math.nan)
+            largest = max(largest, min(max(values) / middle, LARGEST) - 1.0) if judged else largest
+        return location, scale, largest
+
+    def compare_rows(self, rows: FloatColumn) -> tuple[FloatColumn, FloatColumn]:
+        """Location and relative scale of each group in each row: two ``float64[n, groups]`` of ``float64[n, w]``."""
+        location, scale = np.full((len(rows), len(self)), np.nan), np.full((len(rows), len(self)), np.nan)
+        for place, members in enumerate(self._members):
+            middle, spread = shortest_halves(rows if len(self) == 1 else rows[:, members])
+            judged = middle > 0
+            location[judged, place] = middle[judged]
+            with np.errstate(over="ignore"):
+                scale[judged, place] = np.minimum(spread[judged] / middle[judged], LARGEST)
+        return location, scale
+
+    def slowdowns(self, rows: FloatColumn, location: FloatColumn) -> FloatColumn:
+        """Latency over the location of the worker's group minus 1, ``float64[n, w]``."""
         with np.errstate(over="ignore"):
-            excess[present] = np.minimum(latencies[present] / middle, LARGEST) - 1.0
-            scale[present] = min(spread / middle, LARGEST)
-        location[present] = middle
-    return excess, scale, location
-
-
-def _members(workers: int, groups: Sequence[str] | None) -> list[np.ndarray[tuple[int], np.dtype[np.int64]]]:
-    if groups is None:
-        return [np.arange(workers, dtype=np.int64)]
-    by_group: dict[str, list[int]] = {}
-    for worker, group in enumerate(groups):
-        by_group.setdefault(group, []).append(worker)
-    return [np.array(by_group[group], dtype=np.int64) for group in sorted(by_group)]
+            return np.minimum(rows / location[:, self.index], LARGEST) - 1.0
 
 
 def is_stage_like(workers: Sequence[int], total: int) -> bool:

@@ -7,43 +7,32 @@ Understanding Stragglers in Large Model Training Using What-if Analysis, OSDI 20
 """
 
 import math
+from collections.abc import Callable
 from typing import Any
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from modekeeper.detect.base import (
-    BEFORE_FIRST,
-    cleared,
-    placed,
-    position_at,
-    share,
-    signal_from_json,
-    signal_to_json,
-    undecided,
-)
+from modekeeper.detect.base import cleared, signal_from_json, signal_to_json, undecided
+from modekeeper.detect.chunks import LastSample
 from modekeeper.detect.history import Position
-from modekeeper.detect.peer_window import PeerWindow, SlowSteps, worker_row
-from modekeeper.detect.peers import FEWEST_PEERS, is_stage_like, row_latencies
-from modekeeper.detect.robust import run_start
+from modekeeper.detect.peer_layout import Layout, LayoutWatch, WorkerRows
+from modekeeper.detect.peer_window import Counts, PeerSteps, PeerWindow, Place, WorkerRow
+from modekeeper.detect.peers import FEWEST_PEERS, PeerGroups, is_stage_like
+from modekeeper.detect.robust import LARGEST, clamp
 from modekeeper.detect.settings import DetectorSettings
-from modekeeper.model import wording
-from modekeeper.model.block import SampleBlock, is_pause
-from modekeeper.model.signal import Direction, Phase, Signal, SignalKind
+from modekeeper.detect.straggler_evidence import METRIC, Judgement, begun_with, farewell, possible_stage, straggling
+from modekeeper.model.block import FloatColumn, SampleBlock
+from modekeeper.model.signal import Phase, Signal, SignalKind
 
 __all__ = ["StragglerDetector"]
 
-METRIC = "worker_latencies_ms"
 JOIN_SHORTFALL = 2
 """Workers that lack so many slow steps join a finding that is being confirmed: they began together."""
 SUSPECT_HITS = 5
 STAGE_TIGHTNESS = 0.25
 """Workers of one stage differ by less than this share of what sets them apart from the others."""
-INTERVAL_90 = 1.645
-MEDIAN_ERROR = 1.2533
-"""Standard error of a median in those of a mean."""
-NAMED = 8
+ROWS_AT_ONCE = 512
 
 
 class StragglerDetector:
@@ -57,160 +46,244 @@ class StragglerDetector:
     def __init__(self, settings: DetectorSettings) -> None:
         self._settings = settings
         self._window = PeerWindow(settings)
-        self._groups: tuple[str, ...] | None = None
+        self._watch = LayoutWatch()
         self._inferred: tuple[str, ...] | None = None
         self._seen_healthy: NDArray[np.bool_] = np.zeros(0, dtype=np.bool_)
         self._active: Signal | None = None
         self._suspect: str | None = None
         self._findings = 0
-        self._samples = 0
+        self._is_reported = False
         self._judged = 0
-        self._last = BEFORE_FIRST
+        self._last = LastSample()
 
     def update(self, block: SampleBlock) -> list[Signal]:
         """See :class:`modekeeper.detect.base.Detector`."""
+        self._last.see(block)
+        workers = block.workers
+        if workers.shape[1] < FEWEST_PEERS and self._watch.layout.workers < FEWEST_PEERS:
+            self._is_reported = self._is_reported or not bool(np.isnan(workers).all())
+            return []
+        if len(block) == 1:
+            return self._judge_one(block)
+        rows = WorkerRows.of(block)
+        self._is_reported = self._is_reported or len(rows.rows) > 0
         signals: list[Signal] = []
-        for row in np.flatnonzero(np.isfinite(block.workers).any(axis=1)).tolist():
-            if not is_pause(block.phase[row]):
-                signals.extend(self._judge(block, row))
-        if len(block):
-            self._last = position_at(block, len(block) - 1)
+        alike = len(rows.rows) > 0 and rows.are_alike()
+        start = 0
+        while start < len(rows.rows):
+            stop, begun = self._watch.stretch(rows, start, alike=alike)
+            signals += self._judge_rows(block, rows.rows[start:stop])
+            if begun is not None:
+                signals += self._begin_layout(begun, Place.of(block, int(rows.rows[stop])).position)
+                signals += self._judge_rows(block, rows.rows[stop : stop + 1])
+                stop += 1
+            start = stop
         return signals
 
-    def _judge(self, block: SampleBlock, row: int) -> list[Signal]:
-        self._samples += 1
-        latencies = row_latencies(block.workers[row])
-        groups = block.worker_groups[row]
-        if groups is None or len(groups) != len(latencies):
-            known = self._groups if self._groups is not None and len(self._groups) == len(latencies) else None
-            groups = known
-        at = position_at(block, row)
-        signals = self._begin_layout(len(latencies), groups, at)
-        kept = worker_row(at, latencies, block.node[row], block.gpu_model[row])
-        if not self._window.append(kept, latencies, self._inferred or groups):
-            return signals
-        self._judged += 1
-        return [*signals, *self._decide(at)] if self._window.is_full else signals
-
-    def _begin_layout(self, workers: int, groups: tuple[str, ...] | None, at: Position) -> list[Signal]:
-        """Another number of workers or other groups: ranks mean something else now."""
-        if workers == len(self._seen_healthy) and groups == self._groups:
+    def _judge_one(self, block: SampleBlock) -> list[Signal]:
+        """The same for a block of one sample, without columns where nothing can be found."""
+        latencies = block.workers[0].tolist()
+        while latencies and math.isnan(latencies[-1]):
+            del latencies[-1]
+        self._is_reported = self._is_reported or len(latencies) > 0
+        width = len(latencies)
+        if not latencies or block.only().paused or max(width, self._watch.layout.workers) < FEWEST_PEERS:
             return []
+        begun = self._watch.take(width, block.worker_groups[0])
+        place = Place.of(block, 0)
+        signals = [] if begun is None else self._begin_layout(begun, place.position)
+        latencies = [value if -LARGEST <= value <= LARGEST else clamp(value) for value in latencies]
+        latencies += [math.nan] * (self._watch.layout.workers - width)
+        row = self._window.compare(place, latencies)
+        if row is None:
+            return signals
+        self._window.append(row)
+        self._judged += 1
+        if not self._window.is_full or self._is_quiet(row):
+            return signals
+        window = self._window
+        found, split = self._walk(window.steps(*window.columns()), lambda step: window.rows[step].place)
+        if split is not None:
+            self._begin_window()
+        return signals + found
+
+    def _is_quiet(self, newest: WorkerRow) -> bool:
+        """Whether too few of the last steps can be slow ones for anything to be said; notes who is healthy."""
+        if self._active is not None or self._suspect is not None:
+            return False
+        over = sum(row.over for row in self._window.rows)
+        if over > self._settings.straggler_clear_hits:
+            return over < SUSPECT_HITS and bool(self._seen_healthy.all())
+        if not self._seen_healthy.all():
+            peers = self._window.peers
+            excess = peers.slowdowns(np.array([newest.latencies]), np.array([newest.location]))
+            self._seen_healthy |= ~np.isnan(excess[0])
+        return True
+
+    def _judge_rows(self, block: SampleBlock, rows: NDArray[np.intp]) -> list[Signal]:
+        """Judge rows that belong to the present layout."""
+        signals: list[Signal] = []
+        start = 0
+        while start < len(rows):
+            part = rows[start : start + ROWS_AT_ONCE]
+            found, taken = self._judge_part(block, part)
+            signals += found
+            start += taken
+        return signals
+
+    def _judge_part(self, block: SampleBlock, rows: NDArray[np.intp]) -> tuple[list[Signal], int]:
+        """The signals, and how many of the rows were judged before the workers turned out to be in other groups."""
+        window, size = self._window, self._settings.straggler_window_samples
+        table = _table(block, rows, window.peers.workers)
+        location, scale = window.peers.compare_rows(table)
+        judged = np.flatnonzero(~np.isnan(location).all(axis=1))
+        if len(judged) == 0:
+            return [], len(rows)
+        kept = window.rows[max(len(window.rows) - size + 1, 0) :]
+        window.rows = list(kept)
+        old = window.columns()
+        latencies, location, scale = (
+            np.concatenate((before, after[judged])) for before, after in zip(old, (table, location, scale), strict=True)
+        )
+        steps = window.steps(latencies, location, scale)
+
+        def place(step: int) -> Place:
+            return kept[step].place if step < len(kept) else Place.of(block, int(rows[judged[step - len(kept)]]))
+
+        over = steps.over
+        for step in range(max(len(over) - size, len(kept)), len(over)):
+            columns = latencies[step].tolist(), location[step].tolist(), scale[step].tolist()
+            window.append(WorkerRow(place(step), *columns, bool(over[step])))
+        self._judged += len(judged)
+        if len(over) < size:
+            return [], len(rows)
+        signals, split = self._walk(steps, place)
+        if split is None:
+            return signals, len(rows)
+        last = split + size - 1 - len(kept)
+        self._judged -= len(judged) - 1 - last
+        self._begin_window()
+        return signals, int(judged[last]) + 1
+
+    def _walk(self, steps: PeerSteps, place: Callable[[int], Place]) -> tuple[list[Signal], int | None]:
+        """Judge every window of ``steps``, the last of which is the newest.
+
+        Returns:
+            The signals, and the window at which the workers turned out to be in other groups.
+        """
+        size, least = self._settings.straggler_window_samples, self._settings.straggler_clear_hits
+        present = ~np.isnan(steps.excess[size - 1 :])
+        over = np.concatenate(((0,), np.cumsum(steps.over)))
+        most = int((over[size:] - over[:-size]).max())
+        is_idle = self._active is None and self._suspect is None
+        if is_idle and most < SUSPECT_HITS and (most <= least or self._seen_healthy.all()):
+            self._seen_healthy |= present.any(axis=0)
+            return [], None
+        slow, still = steps.hits()
+        healthy = present & (slow <= least)
+        signals: list[Signal] = []
+        number = self._next_event(slow, still, 0)
+        while number is not None:
+            seen = self._seen_healthy | healthy[: number + 1].any(axis=0)
+            judged = self._judged - len(slow) + number + 1
+            groups = self._inferred
+            here = steps.window(number), slow[number], still[number]
+            now = Judgement(*here, seen, judged, place, number)
+            signals += self._decide(now)
+            if self._inferred is not groups:
+                self._seen_healthy = seen
+                return signals, number
+            number = self._next_event(slow, still, number + 1)
+        self._seen_healthy |= healthy.any(axis=0)
+        return signals, None
+
+    def _next_event(self, slow: Counts, still: Counts, start: int) -> int | None:
+        """The next window, from ``start`` on, that may change what stands or is suspected."""
+        standing = list(self._active.workers) if self._active is not None else []
+        others = np.ones(slow.shape[1], dtype=np.bool_)
+        others[standing] = False
+        rest = slow[start:, others]
+        suspicious = (rest >= SUSPECT_HITS).any(axis=1)
+        if self._suspect is not None:
+            suspicious = ~suspicious | (rest >= self._settings.straggler_hits).any(axis=1)
+        ended = (still[start:, standing] <= self._settings.straggler_clear_hits).any(axis=1)
+        events = np.flatnonzero(suspicious | ended)
+        return start + int(events[0]) if len(events) else None
+
+    def _begin_layout(self, layout: Layout, at: Position) -> list[Signal]:
+        """Another number of workers or other groups: ranks mean something else now."""
         signals = []
         if self._active is not None:
-            signals.append(cleared(self._active, at, f"the layout changed: {workers} workers now"))
-        self._window.clear()
-        self._groups, self._inferred = groups, None
-        self._seen_healthy = np.zeros(workers, dtype=np.bool_)
+            signals.append(cleared(self._active, at, f"the layout changed: {layout.workers} workers now"))
+        self._inferred = None
+        self._seen_healthy = np.zeros(layout.workers, dtype=np.bool_)
         self._active = self._suspect = None
+        self._begin_window()
         return signals
 
-    def _decide(self, at: Position) -> list[Signal]:
+    def _begin_window(self) -> None:
+        layout = self._watch.layout
+        self._window.begin(PeerGroups(layout.workers, self._inferred or layout.groups))
+
+    def _decide(self, now: Judgement) -> list[Signal]:
         settings = self._settings
-        steps = self._window.slow_steps()
-        self._seen_healthy |= self._window.judged() & (steps.slow <= settings.straggler_clear_hits)
-        if self._active is None and steps.slow.max() < SUSPECT_HITS:
+        if self._active is None and now.slow.max() < SUSPECT_HITS:
             self._suspect = None
             return []
         standing = set(self._active.workers) if self._active is not None else set()
-        stay = {w for w in standing if steps.still[w] > settings.straggler_clear_hits}
-        new = _at_least(steps, settings.straggler_hits) - standing
+        stay = {worker for worker in standing if now.still[worker] > settings.straggler_clear_hits}
+        new = now.at_least(settings.straggler_hits) - standing
         if new:
-            new |= _at_least(steps, settings.straggler_hits - JOIN_SHORTFALL) - standing
-            if self._is_stage(new):
-                return self._stage_split(new, at)
-        if (now := stay | new) != standing:
-            return self._change(sorted(now), steps, at)
-        return self._suspicion(steps, standing, at)
+            new |= now.at_least(settings.straggler_hits - JOIN_SHORTFALL) - standing
+            if self._is_stage(new, now):
+                self._inferred = tuple("slow" if worker in new else "rest" for worker in range(len(now.healthy)))
+                self._suspect = None
+                return [possible_stage(sorted(new), now)]
+        if (workers := stay | new) != standing:
+            return self._change(sorted(workers), now)
+        return self._suspicion(standing, now)
 
-    def _change(self, workers: list[int], steps: SlowSteps, at: Position) -> list[Signal]:
+    def _change(self, workers: list[int], now: Judgement) -> list[Signal]:
         before, self._active = self._active, None
         signals: list[Signal] = []
         if workers:
             if self._suspect is None:
                 self._findings += 1
-            self._active = self._signal(workers, steps, Phase.CONFIRMED, at)
+            self._active = straggling(workers, now, Phase.CONFIRMED, self._findings)
             if before is not None and set(workers) & set(before.workers):
-                self._active = _since(before, self._active)
+                self._active = begun_with(before, self._active)
             signals.append(self._active)
         self._suspect = None
         if before is not None:
             gone = sorted(set(before.workers) - set(workers))
-            text = f"{_name(gone)} back with the peers" if gone else f"superseded by {signals[0].id}"
-            signals.insert(0, cleared(before, at, text))
+            text = farewell(gone, now.steps) if gone else f"superseded by {signals[0].id}"
+            signals.insert(0, cleared(before, now.at, text))
         return signals
 
-    def _suspicion(self, steps: SlowSteps, standing: set[int], at: Position) -> list[Signal]:
-        suspects = sorted(_at_least(steps, SUSPECT_HITS) - standing)
+    def _suspicion(self, standing: set[int], now: Judgement) -> list[Signal]:
+        suspects = sorted(now.at_least(SUSPECT_HITS) - standing)
         if not suspects:
             self._suspect = None
             return []
         if self._suspect is not None:
             return []
         self._findings += 1
-        signal = self._signal(suspects, steps, Phase.SUSPECTED, at)
+        signal = straggling(suspects, now, Phase.SUSPECTED, self._findings)
         self._suspect = signal.id
         return [signal]
 
-    def _is_stage(self, workers: set[int]) -> bool:
+    def _is_stage(self, workers: set[int], now: Judgement) -> bool:
         """Slow from the first sample on, placed as a stage is, and alike among themselves."""
-        if self._groups is not None or self._inferred is not None or any(self._seen_healthy[w] for w in workers):
+        if self._watch.layout.groups is not None or self._inferred is not None or now.healthy[sorted(workers)].any():
             return False
-        if not is_stage_like(sorted(workers), len(self._seen_healthy)):
+        if not is_stage_like(sorted(workers), len(now.healthy)):
             return False
-        effects = self._window.effects(sorted(workers))
+        effects = now.steps.effects(sorted(workers))
         return bool(np.ptp(effects) <= STAGE_TIGHTNESS * effects.min())
-
-    def _stage_split(self, workers: set[int], at: Position) -> list[Signal]:
-        total = len(self._seen_healthy)
-        names = sorted(workers)
-        effect = float(self._window.effects(names).min())
-        text = (
-            f"{_name(names)} of {total} are {share(effect)} slower, alike, and were so from the first sample:"
-            " a long pipeline stage looks like this, and so do slow machines; give worker_groups to tell"
-        )
-        self._inferred = tuple("slow" if worker in workers else "rest" for worker in range(total))
-        self._window.clear()
-        self._suspect = None
-        signal = undecided(SignalKind.STRAGGLER, METRIC, at, text, self._judged)
-        return [msgspec.structs.replace(signal, workers=tuple(names), effect=effect, cause="possible_stage_imbalance")]
-
-    def _signal(self, workers: list[int], steps: SlowSteps, phase: Phase, at: Position) -> Signal:
-        window, rows = self._window, self._window.rows
-        start = rows[run_start(steps.rows[:, workers].sum(axis=1) > 0)].position
-        baseline = window.baseline(workers)
-        effect = float(np.median(window.effects(workers)))
-        half = INTERVAL_90 * MEDIAN_ERROR * window.spread(workers) / math.sqrt(len(rows))
-        total, least = len(self._seen_healthy), int(steps.slow[workers].min())
-        text = (
-            f"{_name(workers)} of {total}: {wording.level(METRIC, baseline * (1 + effect))} a step against"
-            f" {wording.level(METRIC, baseline)} of the peers ({share(effect)} more) in at least {least} of the last"
-            f" {len(rows)} samples"
-        )
-        return Signal(
-            id=f"{SignalKind.STRAGGLER.value}-{METRIC}-{self._findings}",
-            kind=SignalKind.STRAGGLER,
-            phase=phase,
-            metric=METRIC,
-            direction=Direction.WORSE,
-            **placed(at, start),
-            baseline=baseline,
-            level=baseline * (1.0 + effect),
-            effect=effect,
-            effect_low=effect - half,
-            effect_high=effect + half,
-            healthy_level=baseline,
-            confidence=_confidence(len(workers), total, least, len(rows)),
-            samples_used=len(rows),
-            workers=tuple(workers),
-            nodes=tuple(sorted({row.node for row in rows if row.node is not None})),
-            gpu_models=tuple(sorted({row.gpu_model for row in rows if row.gpu_model is not None})),
-            explanation=text,
-        )
 
     def conclude(self) -> list[Signal]:
         """Undecided without worker times, with too few workers in a group, or with too few samples."""
-        if self._samples == 0:
+        if not self._is_reported:
             text = f"no {METRIC} in the telemetry: stragglers are not judged; emit {METRIC!r}"
         elif self._judged == 0:
             text = f"fewer than {FEWEST_PEERS} workers in each group: nobody can say which one is slow"
@@ -219,60 +292,41 @@ class StragglerDetector:
             text = f"only {self._judged} samples with worker times; at least {wanted} are needed"
         else:
             return []
-        return [undecided(SignalKind.STRAGGLER, METRIC, self._last, text, self._judged)]
+        return [undecided(SignalKind.STRAGGLER, METRIC, self._last.position, text, self._judged)]
 
     def snapshot(self) -> dict[str, Any]:
         """Plain JSON values."""
         return {
             "rows": self._window.snapshot(),
-            "groups": None if self._groups is None else list(self._groups),
+            "layout": self._watch.snapshot(),
             "inferred": None if self._inferred is None else list(self._inferred),
             "seen_healthy": self._seen_healthy.tolist(),
             "active": signal_to_json([self._active] if self._active else []),
             "suspect": self._suspect,
             "findings": self._findings,
-            "samples": self._samples,
+            "reported": self._is_reported,
             "judged": self._judged,
-            "last": self._last.to_json(),
+            "last": self._last.snapshot(),
         }
 
     def restore(self, snapshot: dict[str, Any]) -> None:
         """Take over a :meth:`snapshot`."""
-        self._groups = None if snapshot["groups"] is None else tuple(snapshot["groups"])
+        self._watch.restore(snapshot["layout"])
         self._inferred = None if snapshot["inferred"] is None else tuple(snapshot["inferred"])
-        self._window.restore(snapshot["rows"], self._inferred or self._groups)
+        self._begin_window()
+        self._window.restore(snapshot["rows"])
         self._seen_healthy = np.array(snapshot["seen_healthy"], dtype=np.bool_)
         self._active = next(iter(signal_from_json(snapshot["active"])), None)
         self._suspect = snapshot["suspect"]
         self._findings = snapshot["findings"]
-        self._samples = snapshot["samples"]
+        self._is_reported = snapshot["reported"]
         self._judged = snapshot["judged"]
-        self._last = Position(*snapshot["last"])
+        self._last.restore(snapshot["last"])
 
 
-def _since(earlier: Signal, signal: Signal) -> Signal:
-    """``signal``, begun when ``earlier`` did."""
-    return msgspec.structs.replace(
-        signal,
-        since_index=earlier.since_index,
-        since_step=earlier.since_step,
-        since_ts_ms=earlier.since_ts_ms,
-    )
-
-
-def _at_least(steps: SlowSteps, hits: int) -> set[int]:
-    """Workers with so many slow steps."""
-    return set(np.flatnonzero(steps.slow >= hits).tolist())
-
-
-def _confidence(slow: int, total: int, hits: int, window: int) -> float:
-    """One minus the chance that alike peers put one worker among the slowest so often (Bonferroni)."""
-    share = slow / total
-    tail = math.fsum(math.comb(window, k) * share**k * (1 - share) ** (window - k) for k in range(hits, window + 1))
-    return max(0.0, 1.0 - total * tail)
-
-
-def _name(workers: list[int]) -> str:
-    names = ", ".join(str(worker) for worker in workers[:NAMED])
-    more = f" and {len(workers) - NAMED} more" if len(workers) > NAMED else ""
-    return f"worker{'s' if len(workers) > 1 else ''} {names}{more}"
+def _table(block: SampleBlock, rows: NDArray[np.intp], workers: int) -> FloatColumn:
+    """Latencies of some rows in so many columns, cut to sane magnitudes."""
+    table = block.workers[rows]
+    if table.shape[1] < workers:
+        table = np.concatenate((table, np.full((len(table), workers - table.shape[1]), np.nan)), axis=1)
+    return np.minimum(np.maximum(table[:, :workers], -LARGEST), LARGEST)
