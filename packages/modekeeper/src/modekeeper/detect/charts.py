@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from modekeeper.model.block import FloatColumn
 
-__all__ = ["Bank", "Crossing", "Yardstick", "threshold_for"]
+__all__ = ["Bank", "Crossing", "Yardstick", "certainty_for", "threshold_for"]
 
 SHIFTS = (1.0, 2.0, 4.0)
 """In standard deviations; the first two of the slow noise, the last of the fast one."""
@@ -39,6 +39,9 @@ SPIKE_MEMORY = 2000
 OVERSHOOT = 1.166
 """A sum passes its threshold by about half of this, in standard deviations (D. Siegmund, Sequential Analysis, 1985)."""
 
+RUNS_OVERSHOOT = 0.21
+"""The integral of that approximation for runs of 16 to 100 samples."""
+
 IntTable = NDArray[np.int64]
 
 
@@ -57,6 +60,19 @@ class Crossing(msgspec.Struct, frozen=True):
     since: int
     """Number of the first value of its excursion."""
     upwards: bool
+
+
+def certainty_for(mean_samples_between_alarms: float) -> float:
+    """Standard errors by which the mean of a run must be off, whatever run is looked at.
+
+    The mean time between chance excursions of the largest standardised mean of the runs that end at a sample (D.
+    Siegmund and E. S. Venkatraman, Using the generalized likelihood ratio statistic for sequential detection of a
+    change-point, Annals of Statistics 23, 1995), solved for its size.
+    """
+    z = 4.0
+    for _ in range(8):
+        z = math.sqrt(2.0 * math.log(2.0 * z * RUNS_OVERSHOOT * mean_samples_between_alarms / math.sqrt(2.0 * math.pi)))
+    return z
 
 
 class Yardstick(NamedTuple):

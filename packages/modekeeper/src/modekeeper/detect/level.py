@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from modekeeper.detect.charts import Bank, Yardstick, threshold_for
+from modekeeper.detect.charts import Bank, Yardstick, certainty_for, threshold_for
 from modekeeper.detect.history import History
 from modekeeper.detect.level_change import LevelChange, measure
 from modekeeper.detect.ramp import LOOK, RampState, RampWatch
@@ -47,12 +47,20 @@ TAIL = 10
 """Values at the end of a run that must still be at the new level."""
 STANDING = 0.5
 """Share of the shift at which they are."""
+CERTAIN_SE = 2.5
+"""Standard errors by which the end of a run must be off to say that the run is over, or the run to go on with it."""
 FITTED_BEFORE = 40
 """The onset may lie so many values before the excursion of the chart."""
 FEWEST_AFTER = 2
 DAY_MS = 86_400_000.0
 LEAST_PACE_MS, MOST_PACE_MS = 1.0, 600_000.0
-LEAST_MEAN_SAMPLES = 2000.0
+SELDOM_LOOKED = 2.0
+"""Runs are tested only while something is suspected, and every few values: so many times more seldom do chance
+excursions pass (measured on Gaussian noise)."""
+EAGER = 4.0
+"""So many times as often as an alarm may be false, a suspicion may be …"""
+LEAST_EAGER, MOST_EAGER = 400_000.0, 5000.0
+"""… but at least once, and at most, in so many samples: a suspicion changes nothing, so it may come early."""
 
 
 class Suspicion(msgspec.Struct, frozen=True):
@@ -76,6 +84,8 @@ class LevelState(msgspec.Struct, kw_only=True):
     reference: Reference | None = None
     bank: Bank | None = None
     suspicion: Suspicion | None = None
+    certain_z: float = 0.0
+    """Standard errors by which a change must be away from none to be confirmed."""
 
 
 class LevelCore:
@@ -120,7 +130,7 @@ class LevelCore:
         reference = self._state.reference
         if reference is None or reference.scale == 0:
             return None
-        certain = self._settings.drift_z * reference.standard_error(LINGERING)
+        certain = self._state.certain_z * reference.standard_error(LINGERING)
         return max(self._settings.abrupt_effect_rel, certain / reference.scale)
 
     def recent(self, samples: int) -> FloatColumn:
@@ -214,15 +224,17 @@ class LevelCore:
         last_spike = number - len(window) + int(spikes[-1]) if len(spikes) else number - 10**6
         if state.bank is not None:
             last_spike = max(last_spike, state.bank.last_spike)
-        state.bank = Bank.at_zero(self._threshold(window, number), number, last_spike)
+        seldom = self._mean_samples_between_alarms(window, number)
+        state.certain_z = max(certainty_for(seldom / SELDOM_LOOKED), self._settings.drift_z)
+        state.bank = Bank.at_zero(threshold_for(min(max(seldom / EAGER, MOST_EAGER), LEAST_EAGER)), number, last_spike)
 
-    def _threshold(self, window: FloatColumn, number: int) -> int:
+    def _mean_samples_between_alarms(self, window: FloatColumn, number: int) -> float:
         """By the false alarms a day that are put up with, and the pace of the samples."""
         times = self.history.times_ms(number - len(window), number)
         pace_ms = float(times[-1] - times[0]) / max(len(times) - 1, 1)
         per_day = DAY_MS / min(max(pace_ms, LEAST_PACE_MS), MOST_PACE_MS)
         # A false alarm comes with a second one, when the level is found to be back.
-        return threshold_for(max(2.0 * per_day / self._settings.false_alarms_per_day, LEAST_MEAN_SAMPLES))
+        return max(2.0 * per_day / self._settings.false_alarms_per_day, MOST_EAGER)
 
     # Going on while nothing is suspected
 
@@ -301,12 +313,15 @@ class LevelCore:
         tail = self.recent(min(TAIL, max(run // 2, 1)))
         floor = self._settings.abrupt_effect_rel * reference.scale
         lasted = run >= self._settings.min_run_samples
-        gone = shift <= 0.0 or sign * (reference.location(tail) - reference.level) < STANDING * shift
-        if gone or (lasted and (shift < PROMISING * floor or run > LINGERING)):
+        now = sign * (reference.location(tail) - reference.level)
+        stands = now >= STANDING * shift
+        over = not stands and shift - now > CERTAIN_SE * reference.slow_sd / math.sqrt(len(tail))
+        faded = shift < CERTAIN_SE * change.standard_error
+        if over or faded or (lasted and (shift < PROMISING * floor or run > LINGERING)):
             self._state.suspicion = None
             self._watch_from(self.judged)
             return None
-        if lasted and self._is_beyond_doubt(change, shift, floor):
+        if lasted and stands and self._is_beyond_doubt(change, shift, floor):
             return self._confirm(change)
         wait = RECHECK if lasted else min(RECHECK, self._settings.min_run_samples - run)
         announce = not suspicion.announced and shift > floor
@@ -318,7 +333,7 @@ class LevelCore:
     def _is_beyond_doubt(self, change: LevelChange, shift: float, floor: float) -> bool:
         """Whether a change is large enough to matter and too large for chance, by the noise before and since."""
         enough = shift > floor + FLOOR_MARGIN_SE * change.standard_error
-        return enough and shift > self._settings.drift_z * change.spread
+        return enough and shift > self._state.certain_z * change.spread
 
     def _plainest(self, reference: Reference, since: int) -> LevelChange:
         """The change from where the excursion began, or from where a least-squares step fits if that is plainer.
