@@ -70,7 +70,8 @@ class PeerSteps:
     @property
     def over(self) -> NDArray[np.bool_]:
         """Steps in which any worker is slow enough to count, should the noise be small."""
-        return np.any(self.excess > self.settings.straggler_clear_effect_rel, axis=1)
+        over: NDArray[np.bool_] = np.any(self.excess > self.settings.straggler_clear_effect_rel, axis=1)
+        return over
 
     @cached_property
     def limits(self) -> FloatColumn:
@@ -101,7 +102,8 @@ class PeerSteps:
     def slow_rows(self, workers: Sequence[int]) -> NDArray[np.bool_]:
         """In a single window: the steps in which any of ``workers`` was slow."""
         limits = np.maximum(self.limits[0], self.settings.straggler_effect_rel)[self.index[workers]]
-        return np.any(self.excess[:, workers] > limits, axis=1)
+        slow: NDArray[np.bool_] = np.any(self.excess[:, workers] > limits, axis=1)
+        return slow
 
     def effects(self, workers: Sequence[int]) -> FloatColumn:
         """Median relative slow-down of each of ``workers``."""
