@@ -190,7 +190,7 @@ class BurstDetector:
         if not alike:
             return False
         rate = (len(alike) - 1) / (number - alike[0])
-        for earlier in alike:
+        for earlier in reversed(alike):
             period = number - earlier
             tolerance = max(1.0, self._settings.period_tolerance_rel * period)
             matches, expected = 0, earlier - period

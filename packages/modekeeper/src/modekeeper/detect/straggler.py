@@ -102,7 +102,7 @@ class StragglerDetector:
         if not self._window.is_full or self._is_quiet(row):
             return signals
         window = self._window
-        found, split = self._walk(window.steps(*window.columns()), lambda step: window.rows[step].place)
+        found, split = self._walk(window.newest(), lambda step: window.rows[step].place)
         if split is not None:
             self._begin_window()
         return signals + found
@@ -135,25 +135,27 @@ class StragglerDetector:
         """The signals, and how many of the rows were judged before the workers turned out to be in other groups."""
         window, size = self._window, self._settings.straggler_window_samples
         table = _table(block, rows, window.peers.workers)
-        location, scale = window.peers.compare_rows(table)
+        location = window.peers.compare_rows(table)
         judged = np.flatnonzero(~np.isnan(location).all(axis=1))
         if len(judged) == 0:
             return [], len(rows)
         kept = window.rows[max(len(window.rows) - size + 1, 0) :]
-        window.rows = list(kept)
-        old = window.columns()
-        latencies, location, scale = (
-            np.concatenate((before, after[judged])) for before, after in zip(old, (table, location, scale), strict=True)
+        old = (column[len(window.rows) - len(kept) :] for column in window.columns())
+        latencies, location = (
+            np.concatenate((before, after[judged])) for before, after in zip(old, (table, location), strict=True)
         )
-        steps = window.steps(latencies, location, scale)
+        steps = window.steps(latencies, location, len(judged))
 
         def place(step: int) -> Place:
             return kept[step].place if step < len(kept) else Place.of(block, int(rows[judged[step - len(kept)]]))
 
         over = steps.over
-        for step in range(max(len(over) - size, len(kept)), len(over)):
-            columns = latencies[step].tolist(), location[step].tolist(), scale[step].tolist()
-            window.append(WorkerRow(place(step), *columns, bool(over[step])))
+        newest = range(max(len(over) - size, len(kept)), len(over))
+        window.extend(
+            [WorkerRow(place(at), latencies[at].tolist(), location[at].tolist(), bool(over[at])) for at in newest],
+            steps,
+            len(judged),
+        )
         self._judged += len(judged)
         if len(over) < size:
             return [], len(rows)

@@ -113,7 +113,7 @@ class UsualTime:
         sd = self._sd_per_spread * spreads[rows, (recent - 1) // 2]
         tail = peaks[rows, ((remembered - 1) * settings.burst_tail_share).astype(np.intp)]
         samples = remembered * size
-        unsure = 1.0 + settings.burst_tail_unsure / np.sqrt(samples)
+        unsure = 1.0 + settings.burst_tail_unsure / remembered
         far = np.maximum(settings.burst_effect_rel * np.abs(level), settings.burst_z * sd)
         threshold = level + np.maximum(far, settings.burst_tail_factor * unsure * tail)
         early = known < settings.burst_first_groups
