@@ -86,6 +86,19 @@ class PeerSteps:
             still += excess > still_from
         return slow, still
 
+    def ready(self, slow: Counts) -> NDArray[np.bool_]:
+        """Workers slow in enough steps of each window to be named, ``bool[windows, w]``.
+
+        A step in which a worker was silent says nothing of it: then the share of the others counts.
+        """
+        size, wanted = self.settings.straggler_window_samples, self.settings.straggler_hits
+        enough: NDArray[np.bool_] = slow >= wanted
+        silent = np.isnan(self.excess)
+        if silent.any():
+            heard = size - sliding_window_view(silent, size, axis=0).sum(axis=-1)
+            enough |= (heard >= self.settings.straggler_heard) & (slow.astype(np.int64) * size >= wanted * heard)
+        return enough
+
     def window(self, number: int) -> "PeerSteps":
         """One window by itself."""
         part = slice(number, number + self.settings.straggler_window_samples)

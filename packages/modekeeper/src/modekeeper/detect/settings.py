@@ -70,7 +70,7 @@ class DetectorSettings(msgspec.Struct, frozen=True, kw_only=True):
     67 samples at equal spacings) are news, and more frequent ones the job's nature …"""
     burst_tail_factor: float = 4.0
     """… by this factor. An exponential tail through both levels goes so far once in 1.3 million samples."""
-    burst_tail_unsure: float = 6.0
+    burst_tail_unsure: float = 4.0
     """The factor is raised by this share, divided by the number of groups the tail was learned from."""
     longest_burst_samples: int = 10
     """A longer run of spikes is a new level, which is the drift detector's business."""
@@ -80,7 +80,9 @@ class DetectorSettings(msgspec.Struct, frozen=True, kw_only=True):
     # Stragglers.
     straggler_window_samples: int = 10
     straggler_hits: int = 8
-    """A worker must be slow in this many samples of the window."""
+    """A worker must be slow in this many samples of the window, or in this share of those in which it was heard of …"""
+    straggler_heard: int = 6
+    """… if they are at least so many."""
     straggler_clear_hits: int = 2
     """… and is cleared when slow in at most this many."""
     straggler_step_z: float = 2.5

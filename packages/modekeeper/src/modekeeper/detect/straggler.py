@@ -182,32 +182,32 @@ class StragglerDetector:
             self._seen_healthy |= present.any(axis=0)
             return [], None
         slow, still = steps.hits()
+        ready = steps.ready(slow)
         healthy = present & (slow <= least)
         signals: list[Signal] = []
-        number = self._next_event(slow, still, 0)
+        number = self._next_event(slow, still, ready, 0)
         while number is not None:
             seen = self._seen_healthy | healthy[: number + 1].any(axis=0)
             judged = self._judged - len(slow) + number + 1
             groups = self._inferred
-            here = steps.window(number), slow[number], still[number]
+            here = steps.window(number), slow[number], still[number], ready[number]
             now = Judgement(*here, seen, judged, place, number)
             signals += self._decide(now)
             if self._inferred is not groups:
                 self._seen_healthy = seen
                 return signals, number
-            number = self._next_event(slow, still, number + 1)
+            number = self._next_event(slow, still, ready, number + 1)
         self._seen_healthy |= healthy.any(axis=0)
         return signals, None
 
-    def _next_event(self, slow: Counts, still: Counts, start: int) -> int | None:
+    def _next_event(self, slow: Counts, still: Counts, ready: NDArray[np.bool_], start: int) -> int | None:
         """The next window, from ``start`` on, that may change what stands or is suspected."""
         standing = list(self._active.workers) if self._active is not None else []
         others = np.ones(slow.shape[1], dtype=np.bool_)
         others[standing] = False
-        rest = slow[start:, others]
-        suspicious = (rest >= SUSPECT_HITS).any(axis=1)
+        suspicious = (slow[start:, others] >= SUSPECT_HITS).any(axis=1)
         if self._suspect is not None:
-            suspicious = ~suspicious | (rest >= self._settings.straggler_hits).any(axis=1)
+            suspicious = ~suspicious | ready[start:, others].any(axis=1)
         ended = (still[start:, standing] <= self._settings.straggler_clear_hits).any(axis=1)
         events = np.flatnonzero(suspicious | ended)
         return start + int(events[0]) if len(events) else None
@@ -234,7 +234,7 @@ class StragglerDetector:
             return []
         standing = set(self._active.workers) if self._active is not None else set()
         stay = {worker for worker in standing if now.still[worker] > settings.straggler_clear_hits}
-        new = now.at_least(settings.straggler_hits) - standing
+        new = set(np.flatnonzero(now.ready).tolist()) - standing
         if new:
             new |= now.at_least(settings.straggler_hits - JOIN_SHORTFALL) - standing
             if self._is_stage(new, now):
