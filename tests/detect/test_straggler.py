@@ -282,3 +282,11 @@ def test_many_rows_have_the_shortest_halves_of_each(rows: list[list[float]]) -> 
 def test_medians_leave_out_what_is_missing() -> None:
     values = np.array([[3.0, np.nan, 1.0, 2.0], [np.nan] * 4, [1.0, 2.0, 3.0, 4.0]])
     assert medians(values).tolist() == pytest.approx([2.0, np.nan, 2.5], nan_ok=True)
+
+
+def test_a_block_without_worker_times_between_others_says_nothing() -> None:
+    """Regression: it has no columns at all."""
+    samples = crew(8, slow={3: (40, 100)})
+    silent = [Sample(ts_ms=s.ts_ms, step_time_ms=50.0) for s in samples[60:70]]
+    whole = feed(Panel(), [*samples[:60], *silent, *samples[60:]], cuts=(60, 70))
+    assert [s.workers for s in confirmed(whole, STRAGGLER)] == [(3,)]

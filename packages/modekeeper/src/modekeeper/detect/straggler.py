@@ -60,6 +60,8 @@ class StragglerDetector:
         """See :class:`modekeeper.detect.base.Detector`."""
         self._last.see(block)
         workers = block.workers
+        if workers.size == 0:
+            return []
         if workers.shape[1] < FEWEST_PEERS and self._watch.layout.workers < FEWEST_PEERS:
             self._is_reported = self._is_reported or not bool(np.isnan(workers).all())
             return []
