@@ -46,6 +46,10 @@ class UsualLevels(msgspec.Struct, frozen=True):
         """Which level holds after so many of the new samples."""
         return (before + self.offset) // self.group
 
+    def each(self, samples: int) -> FloatColumn:
+        """The threshold that held as each of so many new samples came."""
+        return np.repeat(self.thresholds, self.group)[self.offset : self.offset + samples]
+
     def at(self, before: int) -> UsualLevel:
         """The level after so many of the new samples."""
         number = (before + self.offset) // self.group
