@@ -43,8 +43,8 @@ class WorkerRow(NamedTuple):
     place: Place
     latencies: list[float]
     location: list[float]
-    over: bool
-    """Whether any worker is slow enough to count, should the noise be small."""
+    over: list[int]
+    """Workers slow enough to count, should the noise be small."""
 
 
 @dataclass(frozen=True)
@@ -65,10 +65,9 @@ class PeerSteps:
     limits: FloatColumn
     index: NDArray[np.intp]
 
-    @property
     def over(self) -> NDArray[np.bool_]:
-        """Steps in which any worker is slow enough to count, should the noise be small."""
-        over: NDArray[np.bool_] = np.any(self.excess > self.settings.straggler_clear_effect_rel, axis=1)
+        """Workers slow enough to count in each step, should the noise be small, ``bool[n, w]``."""
+        over: NDArray[np.bool_] = self.excess > self.settings.straggler_effect_rel
         return over
 
     def hits(self) -> tuple[Counts, Counts]:
@@ -137,6 +136,8 @@ class PeerWindow:
         self._taken = 0
         """Rows since workers are in these groups."""
         self._limits = np.zeros((1, 0))
+        self._unlearned: list[WorkerRow] = []
+        """The window that the limits are to be learned from, once somebody asks for them."""
 
     def begin(self, peers: PeerGroups) -> None:
         """Forget all rows: workers are in other groups from here on."""
@@ -144,6 +145,7 @@ class PeerWindow:
         self.rows = []
         self._taken = 0
         self._limits = np.full((1, len(peers)), np.inf)
+        self._unlearned = []
 
     @property
     def is_full(self) -> bool:
@@ -153,8 +155,11 @@ class PeerWindow:
     def compare(self, place: Place, latencies: list[float]) -> WorkerRow | None:
         """A new row beside its peers; ``None`` when no worker in it has enough of them."""
         location, largest = self.peers.compare(latencies)
-        over = largest > self._settings.straggler_clear_effect_rel
-        return WorkerRow(place, latencies, location, over) if largest > -math.inf else None
+        if largest == -math.inf:
+            return None
+        effect = self._settings.straggler_effect_rel
+        over = self.peers.slower(latencies, location, effect) if largest > effect else []
+        return WorkerRow(place, latencies, location, over)
 
     def append(self, row: WorkerRow) -> None:
         """Take the newest row."""
@@ -163,8 +168,15 @@ class PeerWindow:
             del self.rows[0]
         self._taken += 1
         if self._taken % self._size == 0:
-            excess = self.peers.slowdowns(*self.columns())
+            self._unlearned = list(self.rows)
+
+    def limits(self) -> FloatColumn:
+        """What chance makes of slow-downs now, ``float64[1, groups]``."""
+        if self._unlearned:
+            excess = self.peers.slowdowns(*self._columns(self._unlearned))
             self._limits = self._learn(excess.T[np.newaxis])
+            self._unlearned = []
+        return self._limits
 
     def extend(self, new: list[WorkerRow], steps: PeerSteps, taken: int) -> None:
         """Take ``taken`` rows, of which ``new`` are the newest and ``steps`` the columns."""
@@ -172,26 +184,30 @@ class PeerWindow:
         self._taken += taken
         if len(steps.limits):
             self._limits = steps.limits[-1:]
+            self._unlearned = []
 
     def columns(self) -> tuple[FloatColumn, FloatColumn]:
         """Latencies (``float64[n, w]``) and locations (``float64[n, groups]``) of the rows."""
-        rows, workers, groups = len(self.rows), self.peers.workers, len(self.peers)
+        return self._columns(self.rows)
+
+    def _columns(self, rows: list[WorkerRow]) -> tuple[FloatColumn, FloatColumn]:
+        count, workers, groups = len(rows), self.peers.workers, len(self.peers)
         return (
-            np.array([row.latencies for row in self.rows], dtype=np.float64).reshape(rows, workers),
-            np.array([row.location for row in self.rows], dtype=np.float64).reshape(rows, groups),
+            np.array([row.latencies for row in rows], dtype=np.float64).reshape(count, workers),
+            np.array([row.location for row in rows], dtype=np.float64).reshape(count, groups),
         )
 
     def newest(self) -> PeerSteps:
         """The rows as columns."""
         latencies, location = self.columns()
         excess = self.peers.slowdowns(latencies, location)
-        return PeerSteps(self._settings, excess, location, self._limits, self.peers.index)
+        return PeerSteps(self._settings, excess, location, self.limits(), self.peers.index)
 
     def steps(self, latencies: FloatColumn, location: FloatColumn, new: int) -> PeerSteps:
         """Rows as columns, beside their peers; the last ``new`` of them have not been taken yet."""
         excess = self.peers.slowdowns(latencies, location)
         windows = max(len(excess) - self._size + 1, 0)
-        limits = np.repeat(self._limits, windows, axis=0)
+        limits = np.repeat(self.limits(), windows, axis=0)
         first = -(self._taken + new - windows + 1) % self._size
         if first < windows:
             learned = self._learn(sliding_window_view(excess, self._size, axis=0)[first :: self._size])
@@ -208,7 +224,7 @@ class PeerWindow:
     def snapshot(self) -> dict[str, Any]:
         """Plain JSON values."""
         rows = [[msgspec.to_builtins(row.place), floats_to_json(row.latencies)] for row in self.rows]
-        return {"rows": rows, "taken": self._taken, "limits": floats_to_json(self._limits[0].tolist())}
+        return {"rows": rows, "taken": self._taken, "limits": floats_to_json(self.limits()[0].tolist())}
 
     def restore(self, snapshot: dict[str, Any]) -> None:
         """Take over a :meth:`snapshot` of rows that were compared among the same peers."""

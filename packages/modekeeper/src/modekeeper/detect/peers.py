@@ -38,12 +38,13 @@ def shortest_halves(rows: FloatColumn) -> tuple[FloatColumn, FloatColumn]:
     ordered = np.sort(rows, axis=1)
     present = np.count_nonzero(~np.isnan(ordered), axis=1)
     middle, scale = np.full(len(rows), np.nan), np.full(len(rows), np.nan)
-    for count in np.unique(present).tolist():
-        if count < FEWEST_PEERS:
+    fewest, most = (int(present.min()), int(present.max())) if len(rows) else (0, 0)
+    for count in range(max(fewest, FEWEST_PEERS), most + 1):
+        chosen = slice(None) if fewest == most else np.flatnonzero(present == count)
+        there = ordered[chosen]
+        if len(there) == 0:
             continue
         half = count // 2 + 1
-        chosen = slice(None) if count == rows.shape[1] and present.min() == count else np.flatnonzero(present == count)
-        there = ordered[chosen]
         lengths = there[:, half - 1 : count] - there[:, : count - half + 1]
         start = np.argmin(lengths, axis=1)
         place = np.arange(len(there))
@@ -79,6 +80,7 @@ class PeerGroups:
         self.workers = workers
         self.index: NDArray[np.intp] = np.array([order[name] for name in names], dtype=np.intp)
         """The group of each worker."""
+        self._groups = self.index.tolist()
         self._members = [np.flatnonzero(self.index == place) for place in range(len(order))]
         self._ranks = [members.tolist() for members in self._members]
 
@@ -99,6 +101,15 @@ class PeerGroups:
             location.append(middle if middle > 0 else math.nan)
             largest = max(largest, min(max(values) / middle, LARGEST) - 1.0) if middle > 0 else largest
         return location, largest
+
+    def slower(self, latencies: Sequence[float], location: Sequence[float], effect: float) -> list[int]:
+        """Workers of one row that are slower than their group by more than ``effect``."""
+        groups = self._groups
+        return [
+            worker
+            for worker, latency in enumerate(latencies)
+            if min(latency / location[groups[worker]], LARGEST) - 1.0 > effect
+        ]
 
     def compare_rows(self, rows: FloatColumn) -> FloatColumn:
         """Location of each group in each row of ``float64[n, w]``: ``float64[n, groups]``."""
