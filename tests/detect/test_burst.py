@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 from tests.detect.streams import confirmed, feed, noisy, of_kind, run, stream
 
 from modekeeper.detect.panel import Panel
+from modekeeper.detect.settings import DetectorSettings
+from modekeeper.detect.usual_time import UsualTime
 from modekeeper.model.signal import Direction, Phase, Signal, SignalKind
 
 BURST = SignalKind.BURST
@@ -109,3 +111,48 @@ def test_the_last_bursts_of_an_episode_count_as_the_first_do() -> None:
     places = (800, 811, 820, 833, 841, 855, 860, 874, 883, 890, 897, 905)
     found = [s.since_index for s in confirmed(bursts(with_spikes(*places, samples=1100)), BURST)]
     assert found == list(places)
+
+
+@pytest.mark.parametrize("every", [80, 125, 300])
+def test_pauses_are_found_however_many_came_before(every: int) -> None:
+    places = range(every, 3000, every)
+    found = [s.since_index for s in confirmed(bursts(with_spikes(*places, samples=3000)), BURST)]
+    assert found == list(places)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_heavy_tail_is_no_burst_and_what_lies_far_beyond_it_is(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    values = 100.0 * (1.0 + 0.3 * rng.exponential(1.0, 4000))
+    assert values.max() > 300.0
+    values[[1500, 2500, 3500]] = 1200.0
+    assert [s.since_index for s in confirmed(bursts(values), BURST)] == [1500, 2500, 3500]
+
+
+@pytest.mark.parametrize("factor", [0.6, 0.8, 1.3, 1.45])
+def test_noise_at_a_new_level_soon_makes_no_bursts(factor: float) -> None:
+    values = noisy(100.0, 1000, noise=0.03)
+    values[400:] *= factor
+    assert [s for s in confirmed(bursts(values), BURST) if s.since_index > 460] == []
+
+
+def test_ten_slow_steps_count_in_the_tail_as_one() -> None:
+    places = range(100, 1000, 100)
+    found = confirmed(bursts(with_spikes(*places, samples=1000, factor=2.0, width=10)), BURST)
+    assert [s.since_index for s in found] == list(places)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.floats(0.0, 1e6), min_size=1, max_size=300), st.integers(1, 299))
+def test_what_is_usual_does_not_depend_on_how_samples_come(values: list[float], cut: int) -> None:
+    one, two = UsualTime(DetectorSettings()), UsualTime(DetectorSettings())
+    known = []
+    for value in values:
+        known.append(one.level)
+        one.append(value)
+    levels = two.extend(np.array(values[:cut]))
+    for number, level in enumerate(known[:cut]):
+        assert repr(levels.at(number)) == repr(level)
+    two.extend(np.array(values[cut:]))
+    assert one.snapshot() == two.snapshot()
+    assert one.count == len(values)

@@ -35,12 +35,12 @@ def eventful(draw: st.DrawFn) -> list[Sample]:
     times[rng.integers(0, LENGTH, draw(st.integers(0, 3)))] = odd
     loss = 5.0 / np.sqrt(np.arange(1, LENGTH + 1)) + 0.02 * rng.standard_normal(LENGTH)
     loss[change:back] += draw(st.sampled_from([0.0, 1.0, np.inf]))
-    workers = draw(st.sampled_from([0, 2, 5, 8]))
+    loss[rng.integers(0, LENGTH, draw(st.integers(0, 12)))] = np.inf
+    util = np.full(LENGTH, draw(st.sampled_from([np.nan, 20.0, 80.0, 99.0])))
+    util[change:back] = draw(st.sampled_from([np.nan, 20.0, 80.0, 99.0]))
     slow = draw(st.integers(0, 3))
-    util = draw(st.sampled_from([None, 20.0, 99.0]))
-    latencies = 50.0 * (1.0 + 0.01 * rng.standard_normal((LENGTH, workers)))
-    latencies[change:back, :slow] *= 1.5
-    rows = [tuple(row[: workers if i < back else max(workers - 1, 0)]) for i, row in enumerate(latencies.tolist())]
+    rows = _crew(draw, rng, change, back, slow)
+    groups = draw(st.sampled_from([None, ("a", "b"), ("a",) * 5, ("a", "a", "a", "b", "b", "b", "b", "b")]))
     return [
         Sample(
             ts_ms=1000 * i,
@@ -49,15 +49,27 @@ def eventful(draw: st.DrawFn) -> list[Sample]:
             throughput=None if time is None or time == 0 else 1e5 / time,
             loss=float(loss[i]),
             data_wait_ms=None if i % 9 == 0 else (40.0 if change <= i < back else 5.0),
-            gpu_util_pct=util,
+            gpu_util_pct=None if np.isnan(util[i]) else float(util[i]),
+            gpu_power_w=None if i % 11 == 0 else 600.0 + i,
             batch_size=float(64 if i < change else 128) if slow == 2 else None,
             worker_latencies_ms=rows[i] or None,
+            worker_groups=None if i % 60 == 59 else groups,
             node=f"node-{i // 200}",
             gpu_model="A" if i != 333 else None,
             phase="eval" if i % 100 == 99 else "train",
         )
         for i, time in enumerate(None if np.isnan(t) else float(t) for t in times)
     ]
+
+
+def _crew(draw: st.DrawFn, rng: np.random.Generator, change: int, back: int, slow: int) -> list[tuple[float, ...]]:
+    """Worker times with slow workers, silent ranks (the last one among them), and another number of workers later."""
+    workers = draw(st.sampled_from([0, 2, 5, 8]))
+    latencies = 50.0 * (1.0 + draw(st.sampled_from([0.0, 0.01, 0.1])) * rng.standard_normal((LENGTH, workers)))
+    latencies[change:back, :slow] *= draw(st.sampled_from([1.08, 1.5]))
+    latencies[rng.random(latencies.shape) < draw(st.sampled_from([0.0, 0.02, 0.2]))] = np.nan
+    later = draw(st.sampled_from([max(workers - 1, 0), workers, 2]))
+    return [tuple(row[: workers if i < back else later]) for i, row in enumerate(latencies.tolist())]
 
 
 def _whole(samples: Sequence[Sample]) -> tuple[list[Signal], list[Signal], dict[str, Any]]:

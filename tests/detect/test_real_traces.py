@@ -30,8 +30,12 @@ def test_evaluation_pauses_are_bursts_and_soon_known_as_periodic() -> None:
     pauses = [s for s in confirmed(signals, SignalKind.BURST) if (s.effect or 0.0) > 10.0]
     assert tuple(s.since_index for s in pauses) == PAUSES
     assert [s.cause for s in pauses] == [None, None, *["periodic_pause"] * 3]
-    others = [s for s in confirmed(signals, SignalKind.BURST) if s.since_index not in PAUSES]
-    assert {s.cause for s in others} <= {None}
+
+
+def test_the_spikes_of_a_heavy_tailed_job_are_no_bursts() -> None:
+    """Regression: a 98th percentile as the tail made bursts of one in a hundred steps, three times the usual."""
+    found = confirmed(feed(Panel(), read_trace("mlperf_gnn_wall")), SignalKind.BURST)
+    assert {s.since_index for s in found} - set(PAUSES) == set()
 
 
 def test_a_long_pipeline_stage_is_not_a_straggler_when_groups_are_given() -> None:

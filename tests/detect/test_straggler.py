@@ -1,6 +1,6 @@
 """Stragglers against their own peers."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tests.detect.streams import confirmed, feed, of_kind, run, stream
 
 from modekeeper.detect.panel import Panel
-from modekeeper.detect.peers import is_stage_like, shortest_half
+from modekeeper.detect.peers import is_stage_like, medians, shortest_half, shortest_halves
 from modekeeper.model.sample import Sample
 from modekeeper.model.signal import Direction, Phase, Signal, SignalKind
 
@@ -208,3 +208,85 @@ def test_noisy_workers_are_cleared_too() -> None:
     signals = found(crew(12, 300, slow={3: (50, 100)}, factor=3.0, noise=0.15))
     phases = [s.phase for s in signals if s.phase is not Phase.SUSPECTED]
     assert phases == [Phase.CONFIRMED, Phase.CLEARED]
+
+
+def silenced(samples: list[Sample], worker: int, steps: Collection[int]) -> list[Sample]:
+    """``samples`` without the time of one worker in some steps."""
+    table = np.array([s.worker_latencies_ms for s in samples])
+    table[list(steps), worker] = np.nan
+    return stream(worker_latencies_ms=[tuple(row) for row in table.tolist()])
+
+
+def test_a_last_rank_that_is_silent_now_and_then_changes_no_layout() -> None:
+    """Regression: without its last rank a row counted as one of a smaller job, and all was forgotten."""
+    signals = found(silenced(crew(8, slow={3: (40, 100)}), 7, range(0, 100, 3)))
+    assert [(s.workers, s.phase) for s in signals if s.phase is not Phase.SUSPECTED] == [((3,), Phase.CONFIRMED)]
+
+
+def test_a_straggler_that_is_often_silent_is_found() -> None:
+    signals = found(silenced(crew(8, slow={3: (40, 100)}), 3, range(0, 100, 3)))
+    (signal,) = [s for s in signals if s.phase is Phase.CONFIRMED]
+    assert (signal.workers, signal.at_index <= 55) == ((3,), True)
+
+
+def test_a_straggler_that_falls_silent_is_not_said_to_be_back() -> None:
+    (ended,) = [s for s in found(silenced(crew(8, slow={3: (40, 100)}), 3, range(70, 100))) if s.phase is Phase.CLEARED]
+    assert "silent" in ended.explanation
+
+
+def test_more_workers_begin_anew_at_once() -> None:
+    before, after = crew(6, 40, slow={3: (0, 40)}), crew(8, 60)
+    samples = [Sample(ts_ms=i, worker_latencies_ms=s.worker_latencies_ms) for i, s in enumerate([*before, *after])]
+    signals = [s for s in found(samples) if s.phase is not Phase.SUSPECTED]
+    assert [(s.phase, s.at_index) for s in signals] == [(Phase.CONFIRMED, 9), (Phase.CLEARED, 40)]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_four_slow_of_ten_are_found_where_every_worker_has_outliers(seed: int) -> None:
+    """Regression: the spread across workers was that of the healthy ones with their outliers."""
+    rng = np.random.default_rng(seed)
+    table = 50.0 * (1.0 + 0.02 * rng.standard_normal((200, 10))) * np.where(rng.random((200, 10)) < 0.08, 1.4, 1.0)
+    table[100:, [1, 4, 6, 7]] *= 1.25
+    signals = found(stream(worker_latencies_ms=[tuple(row) for row in table.tolist()]))
+    named = {worker: s.at_index for s in reversed(signals) if s.phase is Phase.CONFIRMED for worker in s.workers}
+    assert set(named) == {1, 4, 6, 7}
+    assert all(100 < at <= 115 for at in named.values())
+
+
+def test_workers_that_differ_for_good_are_alike_if_they_all_do() -> None:
+    rng = np.random.default_rng(1)
+    table = 50.0 * (1.0 + 0.04 * np.linspace(-1.5, 1.5, 12)) * (1.0 + 0.01 * rng.standard_normal((300, 12)))
+    assert found(stream(worker_latencies_ms=[tuple(row) for row in table.tolist()])) == []
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    st.lists(
+        st.lists(
+            st.one_of(st.just(np.nan), st.floats(-10.0, 1e9), st.sampled_from([1.0, 2.0])), min_size=7, max_size=7
+        ),
+        min_size=1,
+        max_size=6,
+    )
+)
+def test_many_rows_have_the_shortest_halves_of_each(rows: list[list[float]]) -> None:
+    middle, scale = shortest_halves(np.array(rows))
+    for place, row in enumerate(rows):
+        values = [value for value in row if not np.isnan(value)]
+        if len(values) < 3:
+            assert np.isnan(middle[place])
+        else:
+            assert (middle[place], scale[place]) == shortest_half(values)
+
+
+def test_medians_leave_out_what_is_missing() -> None:
+    values = np.array([[3.0, np.nan, 1.0, 2.0], [np.nan] * 4, [1.0, 2.0, 3.0, 4.0]])
+    assert medians(values).tolist() == pytest.approx([2.0, np.nan, 2.5], nan_ok=True)
+
+
+def test_a_block_without_worker_times_between_others_says_nothing() -> None:
+    """Regression: it has no columns at all."""
+    samples = crew(8, slow={3: (40, 100)})
+    silent = [Sample(ts_ms=s.ts_ms, step_time_ms=50.0) for s in samples[60:70]]
+    whole = feed(Panel(), [*samples[:60], *silent, *samples[60:]], cuts=(60, 70))
+    assert [s.workers for s in confirmed(whole, STRAGGLER)] == [(3,)]

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.detect.streams import feed, noisy, of_kind, run, stream
 
+from modekeeper.detect.chunks import chunks, rows_where
 from modekeeper.detect.panel import Panel
 from modekeeper.detect.settings import DetectorSettings
 from modekeeper.model.signal import Direction, Phase, SignalKind
@@ -91,3 +92,20 @@ def test_names_are_bounded_and_the_overflow_is_noted(names: int) -> None:
     kept = DetectorSettings().max_names
     assert len(environment.nodes_seen) == kept
     assert environment.notes[0].startswith(f"{names - kept} samples name further nodes")
+
+
+def test_what_stands_beside_the_utilisation_is_of_the_window_of_the_finding() -> None:
+    """A finding in the middle of a block must not tell of what came later in it."""
+    util = np.concatenate([np.full(200, 80.0), np.full(800, 99.0)])
+    power = np.arange(1000.0)
+    (found,) = of_kind(feed(Panel(), stream(gpu_util_pct=util, gpu_power_w=power)), SignalKind.GPU_SATURATED)
+    assert f"power {found.at_index - 24.5:.0f} W" in found.explanation
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=30), st.integers(1, 7), st.booleans())
+def test_chunks_hold_the_wanted_rows_in_order(wanted: list[bool], size: int, sliced: bool) -> None:
+    rows = slice(0, len(wanted)) if sliced else np.arange(len(wanted))
+    numbers = np.arange(len(wanted))
+    pieces = [numbers[piece].tolist() for piece in chunks(rows_where(rows, np.array(wanted)), size)]
+    assert [row for piece in pieces for row in piece] == np.flatnonzero(wanted).tolist()
+    assert all(len(piece) <= size for piece in pieces)

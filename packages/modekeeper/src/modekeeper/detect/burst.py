@@ -6,7 +6,6 @@ confirmed at the first usual sample after it, and cleared at the same sample.
 
 import math
 from bisect import bisect_left
-from collections import deque
 from typing import Any
 
 import msgspec
@@ -18,9 +17,9 @@ from modekeeper.detect.chunks import LastSample
 from modekeeper.detect.history import Position, floats_from_json, floats_to_json
 from modekeeper.detect.robust import LARGEST, clamp, quantile, relative
 from modekeeper.detect.settings import DetectorSettings
-from modekeeper.detect.usual_time import UsualLevel, UsualTime
+from modekeeper.detect.usual_time import UsualLevel, UsualLevels, UsualTime
 from modekeeper.model import wording
-from modekeeper.model.block import FloatColumn, SampleBlock
+from modekeeper.model.block import FloatColumn, Rows, SampleBlock
 from modekeeper.model.signal import Direction, Phase, Signal, SignalKind
 
 __all__ = ["BurstDetector"]
@@ -56,16 +55,28 @@ class _Past(msgspec.Struct):
 
 
 class _Judged(msgspec.Struct, frozen=True):
-    """The samples of a block that have a step time: rows, times and waits, and whether the job was training."""
+    """The samples of a block that have a step time."""
 
     block: SampleBlock
-    rows: NDArray[np.intp]
+    rows: Rows
     times: FloatColumn
-    waits: FloatColumn
-    training: NDArray[np.bool_]
+    training: NDArray[np.bool_] | None
+    """Which of them are no evaluation or checkpoint; ``None``: all."""
 
     def position(self, number: int) -> Position:
-        return position_at(self.block, int(self.rows[number]))
+        return position_at(self.block, number if isinstance(self.rows, slice) else int(self.rows[number]))
+
+    def learned(self, column: FloatColumn) -> FloatColumn:
+        """Values of the samples that the usual is learned from."""
+        values = column[self.rows]
+        return values if self.training is None else values[self.training]
+
+    def before(self) -> NDArray[np.intp]:
+        """How many of those came before each sample."""
+        if self.training is None:
+            return np.arange(len(self.times))
+        counts: NDArray[np.intp] = np.cumsum(self.training) - self.training
+        return counts
 
 
 class BurstDetector:
@@ -74,7 +85,8 @@ class BurstDetector:
     def __init__(self, settings: DetectorSettings) -> None:
         self._settings = settings
         self._usual = UsualTime(settings)
-        self._waits: deque[float] = deque(maxlen=USUAL_WAITS)
+        self._waits: list[float] = []
+        """Waits of the newest samples, the last ``USUAL_WAITS`` of which count."""
         self._run: _Run | None = None
         self._past: list[_Past] = []
         self._findings = 0
@@ -86,25 +98,39 @@ class BurstDetector:
         if len(block) == 1:
             return self._judge_one(block)
         judged = _judged(block)
-        if len(judged.rows) == 0:
+        if len(judged.times) == 0:
             return []
-        usual = self._usual.extend(judged.times[judged.training])
-        before: NDArray[np.intp] = np.cumsum(judged.training) - judged.training
-        slow = np.flatnonzero(judged.times > usual.thresholds[usual.numbers(before)])
+        training = judged.times if judged.training is None else judged.times[judged.training]
+        usual = self._usual.extend(training)
+        thresholds = (
+            usual.each(len(training)) if judged.training is None else usual.thresholds[usual.numbers(judged.before())]
+        )
+        slow = np.flatnonzero(judged.times > thresholds)
         signals: list[Signal] = []
         if self._run is not None and not (len(slow) and slow[0] == 0):
             signals += self._finish(self._run, judged.position(0))
-        waits = np.concatenate((self._waits, judged.waits[judged.training]))
-        for first, last in _runs(slow):
+        if len(slow):
+            signals += self._walk(judged, _runs(slow), usual)
+        waits = judged.learned(block.metrics[WAITED])[-USUAL_WAITS:].tolist()
+        self._waits = waits if len(waits) == USUAL_WAITS else [*self._waits, *waits][-USUAL_WAITS:]
+        return signals
+
+    def _walk(self, judged: _Judged, runs: list[tuple[int, int]], usual: UsualLevels) -> list[Signal]:
+        """Take the runs of spikes of a block, each from its first to its last sample."""
+        signals: list[Signal] = []
+        column = judged.block.metrics[WAITED][judged.rows]
+        before = judged.before()
+        waits = np.concatenate((self._waits[-USUAL_WAITS:], judged.learned(judged.block.metrics[WAITED])))
+        older = len(self._waits[-USUAL_WAITS:])
+        for first, last in runs:
             if self._run is None:
                 new = int(before[first])
-                self._run = _begin(judged.position(first), usual.at(new), waits[: len(self._waits) + new])
+                self._run = _begin(judged.position(first), usual.at(new), waits[: older + new])
             here = slice(first, last + 1)
-            paused = not bool(judged.training[here].all())
-            self._prolong(self._run, judged.times[here], judged.waits[here], paused=paused)
-            if last + 1 < len(judged.rows):
+            paused = judged.training is not None and not bool(judged.training[here].all())
+            self._prolong(self._run, judged.times[here], column[here], paused=paused)
+            if last + 1 < len(judged.times):
                 signals += self._finish(self._run, judged.position(last + 1))
-        self._waits = deque(waits[-USUAL_WAITS:].tolist(), maxlen=USUAL_WAITS)
         return signals
 
     def _judge_one(self, block: SampleBlock) -> list[Signal]:
@@ -123,6 +149,8 @@ class BurstDetector:
         if not paused:
             self._usual.append(time_ms)
             self._waits.append(wait_ms)
+            if len(self._waits) > 2 * USUAL_WAITS:
+                del self._waits[:-USUAL_WAITS]
         return signals
 
     def _prolong(self, run: _Run, times: FloatColumn, waits: FloatColumn, *, paused: bool) -> None:
@@ -190,7 +218,7 @@ class BurstDetector:
         if not alike:
             return False
         rate = (len(alike) - 1) / (number - alike[0])
-        for earlier in alike:
+        for earlier in reversed(alike):
             period = number - earlier
             tolerance = max(1.0, self._settings.period_tolerance_rel * period)
             matches, expected = 0, earlier - period
@@ -216,7 +244,7 @@ class BurstDetector:
         """Plain JSON values."""
         return {
             "usual": self._usual.snapshot(),
-            "waits": floats_to_json(list(self._waits)),
+            "waits": floats_to_json(self._waits[-USUAL_WAITS:]),
             "run": msgspec.to_builtins(self._run),
             "past": msgspec.to_builtins(self._past),
             "findings": self._findings,
@@ -226,7 +254,7 @@ class BurstDetector:
     def restore(self, snapshot: dict[str, Any]) -> None:
         """Take over a :meth:`snapshot`."""
         self._usual.restore(snapshot["usual"])
-        self._waits = deque(floats_from_json(snapshot["waits"]), maxlen=USUAL_WAITS)
+        self._waits = floats_from_json(snapshot["waits"])
         self._run = msgspec.convert(snapshot["run"], _Run | None)
         self._past = msgspec.convert(snapshot["past"], list[_Past])
         self._findings = snapshot["findings"]
@@ -242,12 +270,15 @@ def _begin(start: Position, usual: UsualLevel, waits: FloatColumn) -> _Run:
 def _judged(block: SampleBlock) -> _Judged:
     """Evaluations and checkpoints are judged too, but nothing is learned from them."""
     column = block.metrics[METRIC]
-    finite = np.isfinite(column)
-    training = np.zeros(len(block), dtype=np.bool_)
-    training[block.training_rows(METRIC)] = True
-    rows = np.flatnonzero(finite)
-    times = np.minimum(np.maximum(column[rows], -LARGEST), LARGEST)
-    return _Judged(block, rows, times, block.metrics[WAITED][rows], training[rows])
+    learned = block.training_rows(METRIC)
+    rows: Rows = learned
+    training = None
+    if not isinstance(learned, slice) or learned.stop < len(column):
+        is_training = np.zeros(len(column), dtype=np.bool_)
+        is_training[learned] = True
+        rows = np.flatnonzero(np.isfinite(column))
+        training = is_training[rows]
+    return _Judged(block, rows, np.minimum(np.maximum(column[rows], -LARGEST), LARGEST), training)
 
 
 def _runs(places: NDArray[np.intp]) -> list[tuple[int, int]]:

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from modekeeper.detect.base import BEFORE_FIRST
+from modekeeper.detect.base import BEFORE_FIRST, position_at
 from modekeeper.detect.history import Position
-from modekeeper.model.block import MISSING_STEP, Rows, SampleBlock
+from modekeeper.model.block import MISSING_STEP, OneSample, Rows, SampleBlock
 
 __all__ = ["AHEAD", "LastSample", "chunks", "rows_where"]
 
@@ -36,25 +36,28 @@ def rows_where(rows: Rows, wanted: NDArray[np.bool_]) -> Rows:
 class LastSample:
     """Where the newest sample stands, noted at so little cost that it may be done for every single one."""
 
-    __slots__ = ("_index", "_step", "_ts_ms")
+    __slots__ = ("_at",)
 
     def __init__(self) -> None:
-        self._index, self._step, self._ts_ms = BEFORE_FIRST.index, MISSING_STEP, BEFORE_FIRST.ts_ms
+        self._at: OneSample | Position = BEFORE_FIRST
 
     def see(self, block: SampleBlock) -> None:
         """Note the end of ``block``."""
         samples = len(block.ts_ms)
-        if samples > 1:
-            self._index = block.first_index + samples - 1
-            self._step, self._ts_ms = block.step.item(-1), block.ts_ms.item(-1)
+        if samples == 1:
+            self._at = block.only()
         elif samples:
-            one = block.only()
-            self._index, self._step, self._ts_ms = one.at_index, one.step, one.ts_ms
+            self._at = position_at(block, samples - 1)
 
     @property
     def position(self) -> Position:
         """``BEFORE_FIRST`` as long as there was none."""
-        return Position(self._index, None if self._step == MISSING_STEP else self._step, self._ts_ms)
+        at = self._at
+        return (
+            at
+            if isinstance(at, Position)
+            else Position(at.index, None if at.step == MISSING_STEP else at.step, at.ts_ms)
+        )
 
     def snapshot(self) -> list[int | None]:
         """Plain JSON values."""
@@ -62,6 +65,4 @@ class LastSample:
 
     def restore(self, snapshot: list[int | None]) -> None:
         """Take over a :meth:`snapshot`."""
-        position = Position(*snapshot)  # type: ignore[arg-type]
-        self._index, self._ts_ms = position.index, position.ts_ms
-        self._step = MISSING_STEP if position.step is None else position.step
+        self._at = Position(*snapshot)  # type: ignore[arg-type]

@@ -15,7 +15,7 @@ from modekeeper.detect.base import undecided
 from modekeeper.detect.chunks import LastSample, chunks
 from modekeeper.detect.history import History, floats_from_json, floats_to_json
 from modekeeper.detect.settings import DetectorSettings
-from modekeeper.detect.usage import LOOK_EVERY, UsageTrigger
+from modekeeper.detect.usage import LOOK_EVERY, NO_SIGN, UsageTrigger
 from modekeeper.model import wording
 from modekeeper.model.block import FloatColumn, SampleBlock
 from modekeeper.model.signal import Direction, Signal, SignalKind
@@ -65,7 +65,7 @@ class GpuDetector:
         signals: list[Signal] = []
         for rows in chunks(block.training_rows(METRIC)):
             since = self._history.count
-            self._history.extend(np.minimum(np.maximum(block.metrics[METRIC][rows], 0.0), 100.0), block, rows)
+            self._history.extend(np.minimum(np.maximum(block.metrics[METRIC][rows], 0.0) + NO_SIGN, 100.0), block, rows)
             columns = [block.metrics[name][rows] for name, _, _ in BESIDE]
             signals.extend(self._judge(since, columns))
             self._beside = self._rows_beside(columns, self._history.count - since)
@@ -77,7 +77,7 @@ class GpuDetector:
         if one.paused or not math.isfinite(value):
             return []
         since = self._history.count
-        self._history.append(min(max(value, 0.0), 100.0), one.at_index, one.step, one.ts_ms)
+        self._history.append(min(max(value, 0.0) + NO_SIGN, 100.0), one.at_index, one.step, one.ts_ms)
         self._beside.append(tuple([one.metrics[name] for name, _, _ in BESIDE]))
         if len(self._beside) > 2 * self._window:
             del self._beside[: -self._window]

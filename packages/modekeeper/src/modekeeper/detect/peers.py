@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from modekeeper.detect.robust import LARGEST
 from modekeeper.model.block import FloatColumn
 
-__all__ = ["FEWEST_PEERS", "PeerGroups", "is_stage_like", "shortest_half", "shortest_halves"]
+__all__ = ["FEWEST_PEERS", "PeerGroups", "is_stage_like", "medians", "shortest_half", "shortest_halves"]
 
 FEWEST_PEERS = 3
 """With two workers nobody can say which of them is the odd one."""
@@ -38,18 +38,32 @@ def shortest_halves(rows: FloatColumn) -> tuple[FloatColumn, FloatColumn]:
     ordered = np.sort(rows, axis=1)
     present = np.count_nonzero(~np.isnan(ordered), axis=1)
     middle, scale = np.full(len(rows), np.nan), np.full(len(rows), np.nan)
-    for count in np.unique(present).tolist():
-        if count < FEWEST_PEERS:
+    fewest, most = (int(present.min()), int(present.max())) if len(rows) else (0, 0)
+    for count in range(max(fewest, FEWEST_PEERS), most + 1):
+        chosen = slice(None) if fewest == most else np.flatnonzero(present == count)
+        there = ordered[chosen]
+        if len(there) == 0:
             continue
         half = count // 2 + 1
-        chosen = slice(None) if count == rows.shape[1] and present.min() == count else np.flatnonzero(present == count)
-        there = ordered[chosen]
         lengths = there[:, half - 1 : count] - there[:, : count - half + 1]
         start = np.argmin(lengths, axis=1)
         place = np.arange(len(there))
         middle[chosen] = 0.5 * (there[place, start + (half - 1) // 2] + there[place, start + half // 2])
         scale[chosen] = lengths[place, start] / 2.0 / HALF_SPREAD
     return middle, scale
+
+
+def medians(values: FloatColumn) -> FloatColumn:
+    """Medians along the last axis over what is no ``NaN``; ``NaN`` where nothing is."""
+    ordered = np.sort(values, axis=-1)
+    if not np.isnan(ordered[..., -1]).any():
+        last = ordered.shape[-1] - 1
+        middle: FloatColumn = 0.5 * (ordered[..., last // 2] + ordered[..., (last + 1) // 2])
+        return middle
+    count = np.count_nonzero(~np.isnan(ordered), axis=-1)[..., np.newaxis]
+    low = np.take_along_axis(ordered, np.maximum(count - 1, 0) // 2, axis=-1)[..., 0]
+    high = np.take_along_axis(ordered, np.minimum(count // 2, ordered.shape[-1] - 1), axis=-1)[..., 0]
+    return 0.5 * (low + high)
 
 
 class PeerGroups:
@@ -66,39 +80,60 @@ class PeerGroups:
         self.workers = workers
         self.index: NDArray[np.intp] = np.array([order[name] for name in names], dtype=np.intp)
         """The group of each worker."""
+        self._groups = self.index.tolist()
         self._members = [np.flatnonzero(self.index == place) for place in range(len(order))]
         self._ranks = [members.tolist() for members in self._members]
 
     def __len__(self) -> int:
         return len(self._members)
 
-    def compare(self, latencies: Sequence[float]) -> tuple[list[float], list[float], float]:
+    def compare(self, latencies: Sequence[float]) -> tuple[list[float], float]:
         """One row against its groups.
 
         Returns:
-            Location and relative scale of each group (``NaN`` where nobody can be compared), and the largest
-            slow-down of any worker (``-inf`` if there is none).
+            Location of each group (``NaN`` where nobody can be compared), and the largest slow-down of any worker
+            (``-inf`` if there is none).
         """
-        location, scale, largest = [], [], -math.inf
+        location, largest = [], -math.inf
         for ranks in self._ranks:
             values = [value for rank in ranks if not math.isnan(value := latencies[rank])]
-            middle, spread = shortest_half(values) if len(values) >= FEWEST_PEERS else (math.nan, math.nan)
-            judged = middle > 0
-            location.append(middle if judged else math.nan)
-            scale.append(min(spread / middle, LARGEST) if judged else math.nan)
-            largest = max(largest, min(max(values) / middle, LARGEST) - 1.0) if judged else largest
-        return location, scale, largest
+            middle = shortest_half(values)[0] if len(values) >= FEWEST_PEERS else math.nan
+            location.append(middle if middle > 0 else math.nan)
+            largest = max(largest, min(max(values) / middle, LARGEST) - 1.0) if middle > 0 else largest
+        return location, largest
 
-    def compare_rows(self, rows: FloatColumn) -> tuple[FloatColumn, FloatColumn]:
-        """Location and relative scale of each group in each row: two ``float64[n, groups]`` of ``float64[n, w]``."""
-        location, scale = np.full((len(rows), len(self)), np.nan), np.full((len(rows), len(self)), np.nan)
+    def slower(self, latencies: Sequence[float], location: Sequence[float], effect: float) -> list[int]:
+        """Workers of one row that are slower than their group by more than ``effect``."""
+        groups = self._groups
+        return [
+            worker
+            for worker, latency in enumerate(latencies)
+            if min(latency / location[groups[worker]], LARGEST) - 1.0 > effect
+        ]
+
+    def compare_rows(self, rows: FloatColumn) -> FloatColumn:
+        """Location of each group in each row of ``float64[n, w]``: ``float64[n, groups]``."""
+        location = np.full((len(rows), len(self)), np.nan)
         for place, members in enumerate(self._members):
-            middle, spread = shortest_halves(rows if len(self) == 1 else rows[:, members])
-            judged = middle > 0
-            location[judged, place] = middle[judged]
-            with np.errstate(over="ignore"):
-                scale[judged, place] = np.minimum(spread[judged] / middle[judged], LARGEST)
-        return location, scale
+            middle, _ = shortest_halves(rows if len(self) == 1 else rows[:, members])
+            location[:, place] = np.where(middle > 0, middle, np.nan)
+        return location
+
+    def noise(self, windows: FloatColumn) -> tuple[FloatColumn, FloatColumn]:
+        """How far chance carries workers, from their slow-downs in windows of steps, ``float64[n, w, steps]``.
+
+        Returns:
+            Two ``float64[n, groups]``: how much a worker varies from step to step, and how much workers differ from
+            each other for good. Half of the workers being slow moves neither.
+        """
+        count, workers, steps = windows.shape
+        middle, scale = shortest_halves(windows.reshape(count * workers, steps))
+        middle, scale = middle.reshape(count, workers), scale.reshape(count, workers)
+        within, between = np.empty((count, len(self))), np.empty((count, len(self)))
+        for place, members in enumerate(self._members):
+            within[:, place] = medians(scale[:, members])
+            between[:, place] = shortest_halves(middle[:, members])[1]
+        return within, between
 
     def slowdowns(self, rows: FloatColumn, location: FloatColumn) -> FloatColumn:
         """Latency over the location of the worker's group minus 1, ``float64[n, w]``."""

@@ -71,7 +71,7 @@ class DetectorSettings(msgspec.Struct, frozen=True, kw_only=True):
     burst_tail_factor: float = 4.0
     """… by this factor. An exponential tail through both levels goes so far once in 1.3 million samples."""
     burst_tail_unsure: float = 4.0
-    """The factor is raised by this share, divided by the root of the samples the tail was learned from."""
+    """The factor is raised by this share, divided by the number of groups the tail was learned from."""
     longest_burst_samples: int = 10
     """A longer run of spikes is a new level, which is the drift detector's business."""
     period_tolerance_rel: float = 0.005
@@ -80,11 +80,15 @@ class DetectorSettings(msgspec.Struct, frozen=True, kw_only=True):
     # Stragglers.
     straggler_window_samples: int = 10
     straggler_hits: int = 8
-    """A worker must be slow in this many samples of the window."""
+    """A worker must be slow in this many samples of the window, or in this share of those in which it was heard of …"""
+    straggler_heard: int = 6
+    """… if they are at least so many."""
     straggler_clear_hits: int = 2
     """… and is cleared when slow in at most this many."""
+    straggler_step_z: float = 2.5
+    """A slow step is so many robust standard deviations of a worker's own variation above the peers …"""
     straggler_z: float = 3.5
-    """Robust standard deviations above the peers (Iglewicz and Hoaglin's usual cut)."""
+    """… and so many of what sets healthy peers apart for good (Iglewicz and Hoaglin's usual cut)."""
     straggler_effect_rel: float = 0.1
     """Smallest slow-down of a worker against its peers: below 10 % a job is usually not called straggling."""
     straggler_clear_effect_rel: float = 0.05

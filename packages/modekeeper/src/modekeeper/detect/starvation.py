@@ -13,7 +13,7 @@ from modekeeper.detect.base import undecided
 from modekeeper.detect.chunks import LastSample, chunks, rows_where
 from modekeeper.detect.history import History
 from modekeeper.detect.settings import DetectorSettings
-from modekeeper.detect.usage import UsageTrigger
+from modekeeper.detect.usage import NO_SIGN, UsageTrigger
 from modekeeper.model import wording
 from modekeeper.model.block import Rows, SampleBlock
 from modekeeper.model.signal import Direction, Signal, SignalKind
@@ -49,7 +49,7 @@ class StarvationDetector:
         for rows in chunks(self._rows(block)):
             times, waits = block.metrics["step_time_ms"][rows], block.metrics[WAITED][rows]
             with np.errstate(over="ignore"):
-                shares = np.minimum(np.maximum(waits / times, 0.0), 1.0)
+                shares = np.minimum(np.maximum(waits / times, 0.0) + NO_SIGN, 1.0)
             since = self._history.count
             self._history.extend(shares, block, rows)
             signals.extend(self._trigger.judge(self._history, since, self._explain))
@@ -61,7 +61,7 @@ class StarvationDetector:
         if one.paused or not (math.isfinite(wait) and math.isfinite(time) and time > 0):
             return []
         since = self._history.count
-        self._history.append(min(max(wait / time, 0.0), 1.0), one.at_index, one.step, one.ts_ms)
+        self._history.append(min(max(wait / time, 0.0) + NO_SIGN, 1.0), one.at_index, one.step, one.ts_ms)
         return self._trigger.judge(self._history, since, self._explain)
 
     @staticmethod

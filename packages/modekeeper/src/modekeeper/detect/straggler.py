@@ -7,6 +7,7 @@ Understanding Stragglers in Large Model Training Using What-if Analysis, OSDI 20
 """
 
 import math
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -49,6 +50,7 @@ class StragglerDetector:
         self._watch = LayoutWatch()
         self._inferred: tuple[str, ...] | None = None
         self._seen_healthy: NDArray[np.bool_] = np.zeros(0, dtype=np.bool_)
+        self._all_healthy = False
         self._active: Signal | None = None
         self._suspect: str | None = None
         self._findings = 0
@@ -60,6 +62,8 @@ class StragglerDetector:
         """See :class:`modekeeper.detect.base.Detector`."""
         self._last.see(block)
         workers = block.workers
+        if workers.size == 0:
+            return []
         if workers.shape[1] < FEWEST_PEERS and self._watch.layout.workers < FEWEST_PEERS:
             self._is_reported = self._is_reported or not bool(np.isnan(workers).all())
             return []
@@ -102,7 +106,7 @@ class StragglerDetector:
         if not self._window.is_full or self._is_quiet(row):
             return signals
         window = self._window
-        found, split = self._walk(window.steps(*window.columns()), lambda step: window.rows[step].place)
+        found, split = self._walk(window.newest(), lambda step: window.rows[step].place)
         if split is not None:
             self._begin_window()
         return signals + found
@@ -111,14 +115,18 @@ class StragglerDetector:
         """Whether too few of the last steps can be slow ones for anything to be said; notes who is healthy."""
         if self._active is not None or self._suspect is not None:
             return False
-        over = sum(row.over for row in self._window.rows)
-        if over > self._settings.straggler_clear_hits:
-            return over < SUSPECT_HITS and bool(self._seen_healthy.all())
-        if not self._seen_healthy.all():
-            peers = self._window.peers
-            excess = peers.slowdowns(np.array([newest.latencies]), np.array([newest.location]))
-            self._seen_healthy |= ~np.isnan(excess[0])
-        return True
+        over = [worker for row in self._window.rows for worker in row.over]
+        hits = Counter(over) if over else {}
+        if not self._all_healthy:
+            peers, least = self._window.peers, self._settings.straggler_clear_hits
+            present = ~np.isnan(peers.slowdowns(np.array([newest.latencies]), np.array([newest.location]))[0])
+            present[[worker for worker in hits if hits[worker] > least]] = False
+            self._note_healthy(present)
+        return not hits or max(hits.values()) < SUSPECT_HITS
+
+    def _note_healthy(self, workers: NDArray[np.bool_]) -> None:
+        self._seen_healthy |= workers
+        self._all_healthy = bool(self._seen_healthy.all())
 
     def _judge_rows(self, block: SampleBlock, rows: NDArray[np.intp]) -> list[Signal]:
         """Judge rows that belong to the present layout."""
@@ -135,25 +143,30 @@ class StragglerDetector:
         """The signals, and how many of the rows were judged before the workers turned out to be in other groups."""
         window, size = self._window, self._settings.straggler_window_samples
         table = _table(block, rows, window.peers.workers)
-        location, scale = window.peers.compare_rows(table)
+        location = window.peers.compare_rows(table)
         judged = np.flatnonzero(~np.isnan(location).all(axis=1))
         if len(judged) == 0:
             return [], len(rows)
         kept = window.rows[max(len(window.rows) - size + 1, 0) :]
-        window.rows = list(kept)
-        old = window.columns()
-        latencies, location, scale = (
-            np.concatenate((before, after[judged])) for before, after in zip(old, (table, location, scale), strict=True)
+        old = (column[len(window.rows) - len(kept) :] for column in window.columns())
+        latencies, location = (
+            np.concatenate((before, after[judged])) for before, after in zip(old, (table, location), strict=True)
         )
-        steps = window.steps(latencies, location, scale)
+        steps = window.steps(latencies, location, len(judged))
 
         def place(step: int) -> Place:
             return kept[step].place if step < len(kept) else Place.of(block, int(rows[judged[step - len(kept)]]))
 
-        over = steps.over
-        for step in range(max(len(over) - size, len(kept)), len(over)):
-            columns = latencies[step].tolist(), location[step].tolist(), scale[step].tolist()
-            window.append(WorkerRow(place(step), *columns, bool(over[step])))
+        over = steps.over()
+        newest = range(max(len(over) - size, len(kept)), len(over))
+        window.extend(
+            [
+                WorkerRow(place(at), latencies[at].tolist(), location[at].tolist(), np.flatnonzero(over[at]).tolist())
+                for at in newest
+            ],
+            steps,
+            len(judged),
+        )
         self._judged += len(judged)
         if len(over) < size:
             return [], len(rows)
@@ -172,40 +185,39 @@ class StragglerDetector:
             The signals, and the window at which the workers turned out to be in other groups.
         """
         size, least = self._settings.straggler_window_samples, self._settings.straggler_clear_hits
-        present = ~np.isnan(steps.excess[size - 1 :])
-        over = np.concatenate(((0,), np.cumsum(steps.over)))
-        most = int((over[size:] - over[:-size]).max())
-        is_idle = self._active is None and self._suspect is None
-        if is_idle and most < SUSPECT_HITS and (most <= least or self._seen_healthy.all()):
-            self._seen_healthy |= present.any(axis=0)
+        over = np.cumsum(steps.over(), axis=0, dtype=np.int32)
+        over[size:] -= over[:-size].copy()
+        over = over[size - 1 :]
+        healthy = ~np.isnan(steps.excess[size - 1 :]) & (over <= least)
+        if self._active is None and self._suspect is None and over.max() < SUSPECT_HITS:
+            self._note_healthy(np.any(healthy, axis=0))
             return [], None
         slow, still = steps.hits()
-        healthy = present & (slow <= least)
+        ready = steps.ready(slow)
         signals: list[Signal] = []
-        number = self._next_event(slow, still, 0)
+        number = self._next_event(slow, still, ready, 0)
         while number is not None:
             seen = self._seen_healthy | healthy[: number + 1].any(axis=0)
             judged = self._judged - len(slow) + number + 1
             groups = self._inferred
-            here = steps.window(number), slow[number], still[number]
+            here = steps.window(number), slow[number], still[number], ready[number]
             now = Judgement(*here, seen, judged, place, number)
             signals += self._decide(now)
             if self._inferred is not groups:
-                self._seen_healthy = seen
+                self._note_healthy(seen)
                 return signals, number
-            number = self._next_event(slow, still, number + 1)
-        self._seen_healthy |= healthy.any(axis=0)
+            number = self._next_event(slow, still, ready, number + 1)
+        self._note_healthy(np.any(healthy, axis=0))
         return signals, None
 
-    def _next_event(self, slow: Counts, still: Counts, start: int) -> int | None:
+    def _next_event(self, slow: Counts, still: Counts, ready: NDArray[np.bool_], start: int) -> int | None:
         """The next window, from ``start`` on, that may change what stands or is suspected."""
         standing = list(self._active.workers) if self._active is not None else []
         others = np.ones(slow.shape[1], dtype=np.bool_)
         others[standing] = False
-        rest = slow[start:, others]
-        suspicious = (rest >= SUSPECT_HITS).any(axis=1)
+        suspicious = (slow[start:, others] >= SUSPECT_HITS).any(axis=1)
         if self._suspect is not None:
-            suspicious = ~suspicious | (rest >= self._settings.straggler_hits).any(axis=1)
+            suspicious = ~suspicious | ready[start:, others].any(axis=1)
         ended = (still[start:, standing] <= self._settings.straggler_clear_hits).any(axis=1)
         events = np.flatnonzero(suspicious | ended)
         return start + int(events[0]) if len(events) else None
@@ -217,6 +229,7 @@ class StragglerDetector:
             signals.append(cleared(self._active, at, f"the layout changed: {layout.workers} workers now"))
         self._inferred = None
         self._seen_healthy = np.zeros(layout.workers, dtype=np.bool_)
+        self._all_healthy = False
         self._active = self._suspect = None
         self._begin_window()
         return signals
@@ -232,7 +245,7 @@ class StragglerDetector:
             return []
         standing = set(self._active.workers) if self._active is not None else set()
         stay = {worker for worker in standing if now.still[worker] > settings.straggler_clear_hits}
-        new = now.at_least(settings.straggler_hits) - standing
+        new = set(np.flatnonzero(now.ready).tolist()) - standing
         if new:
             new |= now.at_least(settings.straggler_hits - JOIN_SHORTFALL) - standing
             if self._is_stage(new, now):
@@ -316,6 +329,7 @@ class StragglerDetector:
         self._begin_window()
         self._window.restore(snapshot["rows"])
         self._seen_healthy = np.array(snapshot["seen_healthy"], dtype=np.bool_)
+        self._note_healthy(self._seen_healthy)
         self._active = next(iter(signal_from_json(snapshot["active"])), None)
         self._suspect = snapshot["suspect"]
         self._findings = snapshot["findings"]

@@ -31,6 +31,8 @@ class Judgement(msgspec.Struct, frozen=True):
     """Per worker: in how many steps it was slow …"""
     still: Counts
     """… and by the lower threshold."""
+    ready: NDArray[np.bool_]
+    """Whether that is often enough to name it."""
     healthy: NDArray[np.bool_]
     """Workers seen healthy so far."""
     judged: int

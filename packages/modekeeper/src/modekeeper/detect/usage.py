@@ -14,10 +14,12 @@ from modekeeper.detect.history import History, Position
 from modekeeper.detect.robust import run_start
 from modekeeper.model.signal import Direction, Phase, Signal, SignalKind
 
-__all__ = ["LOOK_EVERY", "UsageTrigger"]
+__all__ = ["LOOK_EVERY", "NO_SIGN", "UsageTrigger"]
 
 LOOK_EVERY = 5
 """Samples between two looks."""
+NO_SIGN = 0.0
+"""Added to what may be minus zero, which one path of the arithmetic keeps and the other does not."""
 
 
 class UsageTrigger:

@@ -46,6 +46,10 @@ class UsualLevels(msgspec.Struct, frozen=True):
         """Which level holds after so many of the new samples."""
         return (before + self.offset) // self.group
 
+    def each(self, samples: int) -> FloatColumn:
+        """The threshold that held as each of so many new samples came."""
+        return np.repeat(self.thresholds, self.group)[self.offset : self.offset + samples]
+
     def at(self, before: int) -> UsualLevel:
         """The level after so many of the new samples."""
         number = (before + self.offset) // self.group
@@ -113,7 +117,7 @@ class UsualTime:
         sd = self._sd_per_spread * spreads[rows, (recent - 1) // 2]
         tail = peaks[rows, ((remembered - 1) * settings.burst_tail_share).astype(np.intp)]
         samples = remembered * size
-        unsure = 1.0 + settings.burst_tail_unsure / np.sqrt(samples)
+        unsure = 1.0 + settings.burst_tail_unsure / remembered
         far = np.maximum(settings.burst_effect_rel * np.abs(level), settings.burst_z * sd)
         threshold = level + np.maximum(far, settings.burst_tail_factor * unsure * tail)
         early = known < settings.burst_first_groups
