@@ -6,7 +6,7 @@ concept drift streams, 2020) see one sample after the other. PELT (Killick, Fear
 changepoints with a linear computational cost, 2012) with an rbf kernel, of ruptures, sees the whole stream at once: a
 reference that no online detector can be asked to beat; its delays say how well it places a change, no more. All get the
 step times in robust units (median and median absolute deviation) of the first 60 samples. What is called tuned got the
-parameters that did best on splices, of 16 tried; ours keeps one default.
+parameters that did best on splices, of the default and 16 others; ours keeps one default.
 """
 
 import importlib.util
