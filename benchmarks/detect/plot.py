@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.detect.peers import OFFLINE
 from benchmarks.detect.splices import BANDS, BandScore
 from benchmarks.detect.tables import median_of
 
@@ -31,9 +32,10 @@ def _draw(scores: Scores, path: Path) -> None:
         style = {"color": COLOURS[place % len(COLOURS)], "linewidth": 2.6 if place == 0 else 1.2, "marker": "o"}
         style |= {"markersize": 5 if place == 0 else 3, "label": name, "zorder": 3 if place == 0 else 2}
         left.plot(range(len(BANDS)), [bands[band].f1 for band in BANDS], **style)
-        right.plot(range(len(BANDS)), [median_of(bands[band].delays) for band in BANDS], **style)
+        if name not in OFFLINE:
+            right.plot(range(len(BANDS)), [median_of(bands[band].delays) for band in BANDS], **style)
     _label(left, "F1", "of changes spliced into real runs")
-    _label(right, "median delay (samples)", "of the changes that were found")
+    _label(right, "median delay (samples)", "of the changes found, online detectors")
     left.set_ylim(0.0, 1.03)
     right.set_ylim(bottom=0.0)
     left.legend(loc="lower right", fontsize=7.5, frameon=False)

@@ -112,9 +112,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if error := complaint(options, wanted):
         sys.stderr.write(f"ERROR: {error}\n")
         return 2
+    try:
+        settings = settings_of(options.false_alarms_per_day)
+    except ValueError as error:
+        sys.stderr.write(f"ERROR: {error}. Leave out --false-alarms-per-day.\n")
+        return 2
     run = Run(
         options=options,
-        settings=settings_of(options.false_alarms_per_day),
+        settings=settings,
         traces=TraceFolder(options.data),
         peers={} if options.no_peers else peers(),
         seeds=range(options.seed, options.seed + (1 if options.quick else options.seeds)),
