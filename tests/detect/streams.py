@@ -34,7 +34,7 @@ def stream(**columns: Column) -> list[Sample]:
     for i in range(length):
         values = {name: column[i] for name, column in columns.items()}
         known = {name: v for name, v in values.items() if not (v is None or (isinstance(v, float) and np.isnan(v)))}
-        rows.append(Sample(ts_ms=1000 * i, **{"step": i + 100, **known}))
+        rows.append(Sample(**{"ts_ms": 1000 * i, "step": i + 100, **known}))
     return rows
 
 

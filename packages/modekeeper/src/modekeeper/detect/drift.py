@@ -25,10 +25,11 @@ from modekeeper.detect.base import (
 from modekeeper.detect.history import Position
 from modekeeper.detect.level import AHEAD, LevelChange, LevelCore
 from modekeeper.detect.reference import CELL, Reference, locations
+from modekeeper.detect.restarts import RestartWatch
 from modekeeper.detect.robust import LARGEST, clamp
 from modekeeper.detect.settings import DetectorSettings
 from modekeeper.model import wording
-from modekeeper.model.block import MISSING_STEP, FloatColumn, SampleBlock
+from modekeeper.model.block import MISSING_STEP, FloatColumn, Rows, SampleBlock
 from modekeeper.model.signal import Direction, Phase, Signal, SignalKind
 
 __all__ = ["DriftDetector"]
@@ -60,6 +61,7 @@ class DriftDetector:
         self._sign = 1.0 if worse_when_up else -1.0
         self._settings = settings
         self._core = LevelCore(settings)
+        self._restarts = RestartWatch(settings.warmup_samples)
         self._healthy: Reference | None = None
         self._goal: Reference | None = None
         """The level just before the finding that stands, or before the first of a chain of them."""
@@ -78,7 +80,7 @@ class DriftDetector:
             return self._update_one(block)
         self._watch_schedule(block)
         signals: list[Signal] = []
-        rows = block.training_rows(self._metric)
+        rows = self._judged_rows(block)
         values = np.clip(block.metrics[self._metric][rows], -LARGEST, LARGEST)
         waits = block.metrics["data_wait_ms"][rows]
         numbers = np.arange(rows.start, rows.stop) if isinstance(rows, slice) else rows
@@ -90,6 +92,13 @@ class DriftDetector:
         self._last = position_at(block, len(block) - 1)
         return signals
 
+    def _judged_rows(self, block: SampleBlock) -> Rows:
+        """Training rows with a number, without the warm-up after a restart."""
+        rows = block.training_rows(self._metric)
+        steps, times_ms = block.step[rows], block.ts_ms[rows]
+        kept = self._restarts.judged(steps, times_ms) if len(steps) else None
+        return rows if kept is None else np.arange(len(block))[rows][kept]
+
     def _update_one(self, block: SampleBlock) -> list[Signal]:
         """:meth:`update` for a single sample."""
         one = block.only()
@@ -99,7 +108,7 @@ class DriftDetector:
             self._forget_schedules()
         self._last = Position(one.at_index, None if one.step == MISSING_STEP else one.step, one.ts_ms)
         value = metrics[self._metric]
-        if one.paused or not math.isfinite(value):
+        if one.paused or not math.isfinite(value) or not self._restarts.is_judged(one.step, one.ts_ms):
             return []
         core = self._core
         core.history.append(clamp(value), one.at_index, one.step, one.ts_ms, metrics["data_wait_ms"])
@@ -343,6 +352,7 @@ class DriftDetector:
         """Plain JSON values."""
         return {
             "core": self._core.snapshot(),
+            "restarts": self._restarts.snapshot(),
             "healthy": msgspec.to_builtins(self._healthy),
             "goal": msgspec.to_builtins(self._goal),
             "active": signal_to_json([self._active] if self._active else []),
@@ -356,6 +366,7 @@ class DriftDetector:
     def restore(self, snapshot: dict[str, Any]) -> None:
         """Take over a :meth:`snapshot`."""
         self._core.restore(snapshot["core"])
+        self._restarts.restore(snapshot["restarts"])
         self._healthy = msgspec.convert(snapshot["healthy"], Reference | None)
         self._goal = msgspec.convert(snapshot["goal"], Reference | None)
         self._active = next(iter(signal_from_json(snapshot["active"])), None)

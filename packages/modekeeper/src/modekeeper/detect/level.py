@@ -19,7 +19,7 @@ from modekeeper.detect.charts import Bank, Yardstick, certainty_for, threshold_f
 from modekeeper.detect.history import History
 from modekeeper.detect.level_change import LevelChange, measure
 from modekeeper.detect.ramp import LOOK, RampState, RampWatch
-from modekeeper.detect.reference import Reference, learn_reference, learn_references
+from modekeeper.detect.reference import Reference, learn_reference, learn_references, step_free_sd
 from modekeeper.detect.robust import split_position
 from modekeeper.detect.settings import DetectorSettings
 from modekeeper.model.block import FloatColumn
@@ -402,12 +402,3 @@ def _slow_sd(now: Reference | None, coming: list[tuple[int, Reference]]) -> Call
     counts = [count for count, _ in coming]
     noise = [0.0 if now is None else now.slow_sd, *(reference.slow_sd for _, reference in coming)]
     return lambda count: noise[bisect_left(counts, count)]
-
-
-def step_free_sd(values: FloatColumn, reference: Reference) -> float:
-    """Noise of single values by differences of means of neighbours: a change among ``values`` does not raise it."""
-    size = RECHECK
-    cells = len(values) // size
-    residuals = np.clip(values[: cells * size] - reference.level, -reference.clip, reference.clip)
-    steps = np.abs(np.diff(residuals.reshape(cells, size).mean(axis=1)))
-    return float(np.median(steps)) / 0.9539 * math.sqrt(size)

@@ -7,7 +7,7 @@ import numpy as np
 
 from modekeeper.model.block import FloatColumn
 
-__all__ = ["CELL", "Reference", "learn_reference", "learn_references", "locations"]
+__all__ = ["CELL", "Reference", "learn_reference", "learn_references", "locations", "step_free_sd"]
 
 CELL = 5
 """Samples averaged into one cell: the shortest run whose noise is measured."""
@@ -26,6 +26,8 @@ NOTABLE_SE = 2.0
 """Dependence between samples counts from so many of its standard errors on: less is what independent samples show."""
 GUARD_SE = 1.5
 """Standard errors by which a dependence that counts is raised: noise taken for too small is a false alarm."""
+NEIGHBOURS = 0.9539
+"""Median distance of two independent normal values, in standard deviations."""
 FEWEST_BLOCKS = 6
 EPISODE = 1.5
 """The variance of block means counts for at most so many times what most of them show."""
@@ -101,6 +103,14 @@ def learn_reference(values: FloatColumn) -> Reference:
     return learn_references(values[np.newaxis])[0]
 
 
+def step_free_sd(values: FloatColumn, reference: Reference) -> float:
+    """Noise of single values by differences of means of neighbours: a change among ``values`` does not raise it."""
+    cells = len(values) // CELL
+    residuals = np.clip(values[: cells * CELL] - reference.level, -reference.clip, reference.clip)
+    steps = np.abs(np.diff(residuals.reshape(cells, CELL).mean(axis=1)))
+    return float(np.median(steps)) / NEIGHBOURS * math.sqrt(CELL)
+
+
 def _middle(ordered: FloatColumn) -> FloatColumn:
     """Interquartile mean of sorted rows: steadier than the median on quantised timers."""
     samples = ordered.shape[1]
@@ -122,10 +132,11 @@ def _noise(rows: FloatColumn, level: FloatColumn, clip: FloatColumn) -> tuple[Fl
     """``fast_sd`` and ``slow_sd`` of each row.
 
     Cut residuals have less noise, and answer to a change by less: by the share of them within the cut (P. J. Huber,
-    Robust Statistics, 1981, section 3.2, the variance of a location estimate). The long-run variance is that of single samples, unless they depend on each other by more than chance shows: then
-    that of means of ``CELL``, or what an autoregression of order one foretells (G. U. Yule, Phil. Trans. A 226, 1927),
-    or that of overlapping means of ``BLOCK`` samples (M. S. Meketon and B. Schmeiser, Overlapping batch means:
-    something for nothing?, WSC 1984), whichever is largest.
+    Robust Statistics, 1981, section 3.2, the variance of a location estimate). The long-run variance is that of single
+    samples, unless they depend on each other by more than chance shows: then that of means of ``CELL``, or what an
+    autoregression of order one foretells (G. U. Yule, Phil. Trans. A 226, 1927), or that of overlapping means of
+    ``BLOCK`` samples (M. S. Meketon and B. Schmeiser, Overlapping batch means: something for nothing?, WSC 1984),
+    whichever is largest.
     """
     count, samples = rows.shape
     residuals = rows - level[:, np.newaxis]
