@@ -72,9 +72,8 @@ class FileSource:
         self._clock = clock
         self._recorder = recorder
         self._recorded: TextInput | None = None
-        self._block_records = limits.block_records
+        self._limits = limits
         self._pipeline = IngestPipeline(limits)
-        self._ready: list[Sample] = []
         self._given = 0
         self._notes: list[str] = []
 
@@ -124,7 +123,7 @@ class FileSource:
                 if item.at_end and (not self._may_grow or item.last_line_looks_whole):
                     self._end_lines(item)
                 item.raw.close()
-        self._ready += self._pipeline.flush()
+        self._pipeline.flush()
         yield from self._rest()
 
     def counters(self) -> IngestCounters:
@@ -138,7 +137,7 @@ class FileSource:
 
     def position(self) -> dict[str, Any]:
         """Everything needed to go on from here in another process, as plain JSON values."""
-        state = _State(pipeline=self._pipeline.state(), ready=self._ready)
+        state = _State(pipeline=self._pipeline.state(), ready=self._pipeline.outbox.samples())
         position = _Position(
             source="file",
             version=1,
@@ -166,7 +165,8 @@ class FileSource:
         places = {place.path: place for place in saved.files}
         if places.keys().isdisjoint(item.key for item in self._inputs):
             raise _not_ours("it is of other files")
-        self._ready, self._given, self._notes = state.ready, saved.given, saved.notes
+        self._pipeline.outbox.refill(state.ready)
+        self._given, self._notes = saved.given, saved.notes
         for item in self._inputs:
             place = places.get(item.key)
             if place is not None and not item.resume(place):
@@ -184,7 +184,7 @@ class FileSource:
             cut = item.next_cut()
             if cut is None:
                 yield from self._rest()
-            elif cut.taken or cut.lines:
+            elif not cut.is_empty:
                 self._take(item, cut)
                 yield from self._full()
             elif item.broken is not None or item.raw.ended:
@@ -207,8 +207,12 @@ class FileSource:
                 self._recorder.end_line()
                 self._recorded = item
             self._recorder.write(cut.taken)
-        first_line = item.splitter.lines - len(cut.lines) + 1
-        self._ready += self._pipeline.feed(cut.lines, item.decoder, item.name, first_line)
+        first_line = item.splitter.lines - cut.count + 1
+        # A line that is not ended, or ends what was given up, comes alone or before few others.
+        if len(cut.ends) >= self._limits.bulk_lines and cut.head is None:
+            self._pipeline.feed_read(item.bulk.read(cut.text, cut.ends, item.name, first_line))
+        else:
+            self._pipeline.feed(cut.lines, item.decoder, item.name, first_line)
 
     def _finish(self, item: TextInput) -> None:
         if not item.finished:
@@ -241,18 +245,17 @@ class FileSource:
     # Giving
 
     def _full(self) -> Iterator[SampleBlock]:
-        while len(self._ready) >= self._block_records:
+        while len(self._pipeline.outbox) >= self._limits.block_records:
             yield self._block()
 
     def _rest(self) -> Iterator[SampleBlock]:
-        while self._ready:
+        while self._pipeline.outbox:
             yield self._block()
 
     def _block(self) -> SampleBlock:
-        samples = self._ready[: self._block_records]
-        del self._ready[: len(samples)]
-        first_index, self._given = self._given, self._given + len(samples)
-        return SampleBlock.from_samples(samples, first_index)
+        block = self._pipeline.outbox.block(self._limits.block_records, self._given)
+        self._given += len(block)
+        return block
 
 
 def open_files(

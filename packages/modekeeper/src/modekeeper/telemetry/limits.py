@@ -30,4 +30,6 @@ class IngestLimits:
     block_records: int = 4096
     """Most samples in one block."""
     read_bytes: int = 1 << 18
-    """Most bytes asked for in one read."""
+    """Most bytes asked for in one read: what is made of them still fits into the cache of a core."""
+    bulk_lines: int = 64
+    """So many lines at least are read together; fewer are read one by one, which takes less time then."""

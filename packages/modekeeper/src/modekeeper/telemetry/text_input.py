@@ -7,6 +7,7 @@ from typing import Annotated
 
 import msgspec
 
+from modekeeper.telemetry.bulk import BulkDecoder
 from modekeeper.telemetry.compressed import CompressedReader, PlainReader, StreamReader, compression_of
 from modekeeper.telemetry.decode import LineDecoder
 from modekeeper.telemetry.inputs import HEAD_BYTES, InputFile, RawInput, display_name
@@ -59,6 +60,7 @@ class TextInput:
 
     def _begin(self) -> None:
         self.decoder = LineDecoder(self._limits, table=self.raw.path.lower().endswith(_TABLE_ENDINGS))
+        self.bulk = BulkDecoder(self._limits, self.decoder)
         self.splitter = LineSplitter(self._limits.max_line_bytes)
         self.text_bytes = 0
         self._compression: str | None = None
@@ -89,33 +91,31 @@ class TextInput:
         return not self.splitter.has_rest or self.splitter.rest_looks_whole
 
     def next_cut(self) -> Cut | None:
-        """The lines of the next piece; an empty ``taken`` and no lines at the end of what there is.
+        """The lines of the next piece; an empty cut at the end of what there is.
 
         ``None`` where a pipe has nothing yet.
         """
         while True:
             text = self._next_text()
             if not text:
-                return None if text is None else Cut([], b"")
+                return None if text is None else self.splitter.feed(b"")
             if self._to_skip:
                 skipped = min(self._to_skip, len(text))
                 self._to_skip -= skipped
                 text = text[skipped:]
             cut = self.splitter.feed(text)
             self.text_bytes += len(cut.taken)
-            if cut.lines or cut.taken:
+            if not cut.is_empty:
                 return cut
 
     def finish(self) -> Cut:
         """The last line, if no line feed ended it: nothing more comes."""
         if self._compression is None and self._prefix:
+            # Too few bytes to tell what they are, and no line feed among them.
             self._compression = "plain"
-            cut = self.splitter.feed(self._prefix)
+            self.splitter.feed(self._prefix)
             self._prefix = b""
-            rest = self.splitter.finish()
-            cut = Cut(cut.lines + rest.lines, cut.taken + rest.taken)
-        else:
-            cut = self.splitter.finish()
+        cut = self.splitter.finish()
         self.text_bytes += len(cut.taken)
         return cut
 
