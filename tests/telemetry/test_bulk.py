@@ -16,7 +16,7 @@ from tests.telemetry.feeding import T0_MS, ScriptedClock, drain, lines_of, recor
 from tests.telemetry.hostile import FILES, LINES, SIZES
 
 from modekeeper.model.errors import FailedError
-from modekeeper.telemetry import bulk, ordering
+from modekeeper.telemetry import bulk, ordering, outbox
 from modekeeper.telemetry.compressed import compression_of
 from modekeeper.telemetry.file import FileSource, open_files
 from modekeeper.telemetry.limits import IngestLimits
@@ -32,6 +32,9 @@ def _short_runs_too(monkeypatch: pytest.MonkeyPatch) -> None:
     """Inputs of a few lines go the same way as long ones."""
     monkeypatch.setattr(ordering, "_WORTH_A_RUN", 1)
     monkeypatch.setattr(bulk, "_TOGETHER", 3)
+    monkeypatch.setattr(bulk, "_GATHERED_TOGETHER", 5)
+    # A block that is a view is cut at another place; states are compared at the same places.
+    monkeypatch.setattr(outbox, "_VIEWED_PART", 2)
 
 
 def story(source: FileSource) -> Any:

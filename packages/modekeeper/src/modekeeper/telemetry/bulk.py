@@ -1,10 +1,9 @@
 """Many lines at once to a batch of records; a line that is not plain is read on its own."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import chain, pairwise
-from operator import attrgetter
+from itertools import chain
 from typing import Any, NamedTuple
 
 import msgspec
@@ -17,23 +16,27 @@ from modekeeper.telemetry.batch import Integers, RaggedRows, RecordBatch
 from modekeeper.telemetry.counting import EXCERPT_BYTES
 from modekeeper.telemetry.decode import Decoded, LineDecoder
 from modekeeper.telemetry.fields import FIELDS
+from modekeeper.telemetry.gather import Gathered, metrics_of
 from modekeeper.telemetry.limits import IngestLimits
 from modekeeper.telemetry.merge import merged
 from modekeeper.telemetry.moments import UNDECIDED, iso_column, number_column, whole_column
-from modekeeper.telemetry.shape import RecordShape, Wire, wire_of
+from modekeeper.telemetry.scan import count_of
+from modekeeper.telemetry.shape import RecordShape, wire_of
 
 __all__ = ["BulkDecoder", "DroppedLine", "LinesRead"]
 
 _TOGETHER = 64
 """Lines decoded in one call: if one of them is refused, so many are decoded again."""
+_GATHERED_TOGETHER = 256
+"""Decoded records that exist at once: few enough for the cache of a core."""
 _KNOB = re.compile(rb"knob\.")
 _FIRST_LOOKED_AT = 8
 _LEARNED_FROM = 4
 _REFUSED_PART = 8
 """If more than one line in so many is refused, the shape is no longer that of the input."""
 _STEP_TIME = METRIC_COLUMNS.index("step_time_ms")
+_NOT_NEGATIVE = [METRIC_COLUMNS.index(f.name) for f in FIELDS if f.name in METRIC_COLUMNS and not f.negative]
 _MEASURED = [METRIC_COLUMNS.index(field.name) for field in FIELDS if field.measured and field.name in METRIC_COLUMNS]
-_TEXTS = ("node", "gpu_model", "phase", "rank")
 
 
 class DroppedLine(NamedTuple):
@@ -90,8 +93,8 @@ class BulkDecoder:
         np.add(ends[:-1], 1, out=begins[1:])
         lines = _Lines(text, begins, ends)
         plain = self._plain(lines)
-        records, places = self._records(lines, plain)
-        columns, places = self._columns(records, places)
+        gathered = self._gathered(lines, plain)
+        columns, places = self._columns(*gathered) if gathered else (_no_columns(), np.empty(0, np.int64))
         on_their_own = np.ones(len(ends), np.bool_)
         on_their_own[places] = False
         others, dropped = self._one_by_one(lines, np.flatnonzero(on_their_own), first_line)
@@ -122,47 +125,51 @@ class BulkDecoder:
         return self._shallow(text, plain, begins)
 
     def _shallow(self, text: bytes, plain: NDArray[np.bool_], begins: Integers) -> NDArray[np.bool_]:
-        view = np.frombuffer(text, np.uint8)
-        opening = view == ord("{")
-        if b"[" in text:
-            opening |= view == ord("[")
+        opening = count_of("{", text) + (count_of("[", text) if b"[" in text else 0)
         # Every plain line has one at least, so no line has more than what is left of all of them.
-        if np.count_nonzero(opening) - np.count_nonzero(plain) < self._limits.max_depth:
+        if opening - np.count_nonzero(plain) < self._limits.max_depth:
             return plain
-        counts = np.add.reduceat(opening, begins, dtype=np.int64)
+        view = np.frombuffer(text, np.uint8)
+        brackets = (view == ord("{")) | (view == ord("["))
+        counts = np.add.reduceat(brackets, begins, dtype=np.int64)
         return plain & (counts <= self._limits.max_depth)
 
     # Decoding
 
-    def _records(self, lines: _Lines, plain: NDArray[np.bool_]) -> tuple[list[Any], Integers]:
-        """The records that the decoder of the shape takes, and which lines they are from."""
+    def _gathered(self, lines: _Lines, plain: NDArray[np.bool_]) -> tuple[Gathered, Integers] | None:
+        """What the decoder of the shape takes, and which lines it is from."""
         if self._shape is None:
             self._shape = self._first_shape(lines, np.flatnonzero(plain)[:_FIRST_LOOKED_AT].tolist())
         if self._shape is None:
-            return [], np.empty(0, np.int64)
+            return None
         wire = wire_of(self._shape)
         view = memoryview(lines.text)
+        gathered = Gathered(wire)
         records: list[Any] = []
         refused: list[int] = []
-        begins, ends = lines.begins.tolist(), lines.ends.tolist()
-        for start, stop in _runs(plain):
-            count = stop - start
+        bounds = _runs(plain)
+        begins, ends = lines.begins[bounds[:, 0]].tolist(), lines.ends[bounds[:, 1] - 1].tolist()
+        for (start, stop), begin, end in zip(bounds.tolist(), begins, ends, strict=True):
             try:
-                found = wire.decode_lines(view[begins[start] : ends[stop - 1]])
+                found = wire.decode_lines(view[begin:end])
             except (msgspec.MsgspecError, ValueError, RecursionError):
                 found = []
             # In plain lines no value goes on in the next line: as many values as lines is one value a line.
-            if len(found) == count:
+            if len(found) == stop - start:
                 records += found
-                continue
-            for at in range(start, stop):
-                try:
-                    records.append(wire.decode(view[begins[at] : ends[at]]))
-                except (msgspec.MsgspecError, ValueError, RecursionError):
-                    refused.append(at)
+            else:
+                for at in range(start, stop):
+                    try:
+                        records.append(wire.decode(lines.line(at)))
+                    except (msgspec.MsgspecError, ValueError, RecursionError):
+                        refused.append(at)
+            if len(records) >= _GATHERED_TOGETHER:
+                gathered.add(records)
+                records = []
+        gathered.add(records)
         taken = plain.copy()
         taken[refused] = False
-        return records, np.flatnonzero(taken)
+        return gathered, np.flatnonzero(taken)
 
     def _first_shape(self, lines: _Lines, places: Sequence[int]) -> RecordShape | None:
         for at in places:
@@ -173,89 +180,90 @@ class BulkDecoder:
 
     # Columns
 
-    def _columns(self, records: list[Any], places: Integers) -> tuple[dict[str, Any], Integers]:
+    def _columns(self, gathered: Gathered, places: Integers) -> tuple[dict[str, Any], Integers]:
         """The records as columns, those left out that need a second look; and which lines they are from."""
-        if self._shape is None or not records:
-            return _no_columns(), np.empty(0, np.int64)
-        wire = wire_of(self._shape)
-        ts_ms = _times(wire, records)
-        doubtful = set(np.flatnonzero(ts_ms == UNDECIDED).tolist())
-        step, metrics = wire.numbers(records)
-        workers = self._workers(wire, records, metrics, doubtful)
+        wire = gathered.wire
+        ts_ms = _times(gathered)
+        numbers = gathered.numbers()
+        known = ts_ms != UNDECIDED
+        if not known.all():
+            for at in np.flatnonzero(~known)[::-1].tolist():
+                for values in gathered.values.values():
+                    del values[at]
+            ts_ms, places, numbers = ts_ms[known], places[known], numbers[known]
+        doubtful: set[int] = set()
+        metrics = metrics_of(wire, numbers)
+        workers = self._workers(gathered, metrics, doubtful)
         counts = ~np.isnan(metrics[_STEP_TIME]) if workers is None else np.diff(workers.offsets)
-        names = self._names(wire, records, counts.tolist(), doubtful)
-        measured = ~np.isnan(metrics[_MEASURED]).all(axis=0) | (counts > 0)
+        names = self._names(gathered, counts, doubtful)
+        negative = metrics[_NOT_NEGATIVE] < 0
+        if negative.any():
+            doubtful.update(np.flatnonzero(negative.any(axis=0)).tolist())
+        measured = (counts > 0) | ~np.isnan(metrics[_MEASURED]).all(axis=0)
         if not measured.all():
             doubtful.update(np.flatnonzero(~measured).tolist())
         if wire.scaled:
             doubtful.update(np.flatnonzero(np.isinf(metrics).any(axis=0)).tolist())
-        columns = {"ts_ms": ts_ms, "step": step, "metrics": metrics, "workers": workers, "names": names}
+        columns = {"ts_ms": ts_ms, "step": numbers[:, 0].copy(), "metrics": metrics, "workers": workers, "names": names}
         if not doubtful:
             return columns, places
-        kept = np.ones(len(records), np.bool_)
+        kept = np.ones(len(ts_ms), np.bool_)
         kept[list(doubtful)] = False
         return _only(columns, kept), places[kept]
 
     def _names(
-        self, wire: Wire, records: list[Any], worker_counts: list[int], doubtful: set[int]
+        self, gathered: Gathered, worker_counts: NDArray[Any], doubtful: set[int]
     ) -> dict[str, Sequence[Any]]:
         names: dict[str, Sequence[Any]] = {}
-        for field in _TEXTS:
-            if field in wire.columns:
-                values = list(map(attrgetter(field), records))
+        for field, values in gathered.values.items():
+            if field == "worker_groups":
+                names[field] = self._groups(values, worker_counts.tolist(), doubtful)
+            elif field == "knobs":
+                names[field] = self._knobs(values, doubtful)
+            elif field != "worker_latencies_ms":
                 known = {value: None if value is None else self._decoder.known_name(value) for value in set(values)}
                 if len(known) == 1:
-                    values = list(known.values()) * len(values)
-                elif any(known[value] is not value for value in known):
-                    values = [known[value] for value in values]
-                if len(known) > 1 or values[0] is not None:
-                    names[field] = values
-        if "worker_groups" in wire.columns:
-            names["worker_groups"] = self._groups(records, worker_counts, doubtful)
-        if "knobs" in wire.columns:
-            names["knobs"] = self._knobs(records, doubtful)
+                    names[field] = list(known.values()) * len(values)
+                else:
+                    clean = all(known[value] is value for value in known)
+                    names[field] = values if clean else [known[value] for value in values]
         return names
 
-    def _groups(self, records: list[Any], worker_counts: list[int], doubtful: set[int]) -> list[Any]:
+    def _groups(self, values: list[Any], worker_counts: list[int], doubtful: set[int]) -> list[Any]:
         """The peer groups; as many as there are workers, or the record is read on its own."""
         column: list[Any] = []
-        for at, (record, count) in enumerate(zip(records, worker_counts, strict=True)):
-            groups = record.worker_groups
-            if groups is not None:
-                groups = self._decoder.known_groups(groups)
-                if len(groups) != count:
-                    doubtful.add(at)
-            column.append(groups)
+        for at, (groups, count) in enumerate(zip(values, worker_counts, strict=True)):
+            known = None if groups is None else self._decoder.known_groups(groups)
+            if known is not None and len(known) != count:
+                doubtful.add(at)
+            column.append(known)
         return column
 
-    def _knobs(self, records: list[Any], doubtful: set[int]) -> list[Any]:
+    def _knobs(self, values: list[Any], doubtful: set[int]) -> list[Any]:
         """The knobs; neighbours with the same values share one copy."""
         column: list[Any] = []
         last: dict[str, float] | None = None
-        for at, record in enumerate(records):
-            knobs = record.knobs or None
-            if knobs is not None:
-                if last is None or knobs != last or list(knobs) != list(last):
-                    if not self._decoder.knobs_usable(knobs):
-                        doubtful.add(at)
-                    last = knobs
-                knobs = last
-            column.append(knobs)
+        for at, knobs in enumerate(values):
+            if not knobs:
+                column.append(None)
+                continue
+            if last is None or knobs != last or list(knobs) != list(last):
+                last = knobs
+            if not self._decoder.knobs_usable(last):
+                doubtful.add(at)
+            column.append(last)
         return column
 
-    def _workers(
-        self, wire: Wire, records: list[Any], metrics: NDArray[np.float64], doubtful: set[int]
-    ) -> RaggedRows | None:
-        if "worker_latencies_ms" not in wire.columns:
+    def _workers(self, gathered: Gathered, metrics: NDArray[np.float64], doubtful: set[int]) -> RaggedRows | None:
+        values = gathered.values.get("worker_latencies_ms")
+        if values is None:
             return None
         rows: list[tuple[float, ...]] = []
-        for at, (record, step_time_ms) in enumerate(zip(records, metrics[_STEP_TIME].tolist(), strict=True)):
-            row = record.worker_latencies_ms
-            if not row:
-                row = (step_time_ms,) if step_time_ms == step_time_ms else ()  # noqa: PLR0124 - NaN is missing
-            elif len(row) > self._limits.max_workers:
+        for at, (row, step_time_ms) in enumerate(zip(values, metrics[_STEP_TIME].tolist(), strict=True)):
+            if row and len(row) > self._limits.max_workers:
                 doubtful.add(at)
-            rows.append(row)
+            alone = (step_time_ms,) if step_time_ms == step_time_ms else ()  # noqa: PLR0124 - NaN is missing
+            rows.append(row or alone)
         offsets = np.zeros(len(rows) + 1, np.int64)
         np.cumsum(np.fromiter(map(len, rows), np.int64, len(rows)), out=offsets[1:])
         return RaggedRows(np.fromiter(chain.from_iterable(rows), np.float64, int(offsets[-1])), offsets)
@@ -289,20 +297,25 @@ class BulkDecoder:
             self._shape = shapes[-1].widened(before)
 
 
-def _times(wire: Wire, records: list[Any]) -> Integers:
-    values = [record.ts_ms for record in records]
+def _times(gathered: Gathered) -> Integers:
+    values, wire = gathered.times, gathered.wire
     if wire.time is str:
-        return iso_column(values, wire.time_unit_ms)
+        return iso_column("".join(values), wire.time_unit_ms)
     if wire.time is int:
         return whole_column(np.array(values, np.int64), wire.time_unit_ms)
     return number_column(np.array(values, np.float64), wire.time_unit_ms)
 
 
-def _runs(plain: NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
-    """Neighbouring plain lines, at most ``_TOGETHER`` of them each time."""
-    bounds = np.flatnonzero(np.diff(plain, prepend=False, append=False)).tolist()
-    for start, stop in zip(bounds[::2], bounds[1::2], strict=True):
-        yield from pairwise([*range(start, stop, _TOGETHER), stop])
+def _runs(plain: NDArray[np.bool_]) -> Integers:
+    """``int64[r, 2]``: runs of neighbouring plain lines, at most ``_TOGETHER`` each: first line, and line behind."""
+    borders = np.flatnonzero(plain[1:] != plain[:-1]) + 1
+    bounds = [*([0] if plain[0] else []), *borders.tolist(), *([len(plain)] if plain[-1] else [])]
+    runs = [
+        (at, min(at + _TOGETHER, stop))
+        for start, stop in zip(bounds[::2], bounds[1::2], strict=True)
+        for at in range(start, stop, _TOGETHER)
+    ]
+    return np.array(runs, np.int64).reshape(-1, 2)
 
 
 def _shape_of(line: bytes) -> RecordShape | None:

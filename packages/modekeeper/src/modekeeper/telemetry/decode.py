@@ -85,6 +85,11 @@ class LineDecoder:
 
     def decode(self, line: bytes) -> Decoded | DropReason | None:
         """What one line, without its line feed, holds; ``None`` for a CSV header, which is not a record."""
+        if line[:1].isspace() or line[:1] == b"{":
+            return self._strict(line)
+        return self._tolerant(line)
+
+    def _strict(self, line: bytes) -> Decoded | DropReason | None:
         if line.count(b"[") + line.count(b"{") <= self._limits.max_depth and b"knob." not in line:
             try:
                 if not line.isascii():

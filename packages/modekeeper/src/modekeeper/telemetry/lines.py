@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modekeeper.telemetry.counting import EXCERPT_BYTES
+from modekeeper.telemetry.scan import places_of
 
 __all__ = ["Cut", "LineSplitter", "LongLine", "SplitterState"]
 
@@ -36,7 +37,7 @@ class Cut:
     @cached_property
     def ends(self) -> NDArray[np.int64]:
         """Where the line feeds of ``text`` are."""
-        return np.flatnonzero(np.frombuffer(self.text, np.uint8) == ord("\n"))
+        return places_of("\n", self.text)
 
     @cached_property
     def lines(self) -> list[bytes]:
@@ -101,7 +102,7 @@ class LineSplitter:
             skipped, data, end = data[:first_end], data[first_end:], end - first_end
             head = LongLine(self._head)
             self._skipping, self._head = False, b""
-        text = b"".join([*self._parts, data[:end]]) if self._parts else data[:end]
+        text = b"".join([*self._parts, memoryview(data)[:end]]) if self._parts else data[:end]
         self._parts, self._held = [], 0
         given_up = self._hold(data[end:])
         return self._cut(b"".join((skipped, text, given_up)) if skipped or given_up else text, text, head)

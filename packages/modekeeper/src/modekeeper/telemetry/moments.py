@@ -1,7 +1,6 @@
 """Times of many records at once: the same answers as ``parse_ts_ms`` gives one by one."""
 
 import re
-from collections.abc import Sequence
 from datetime import date
 from typing import Any
 
@@ -27,24 +26,33 @@ _DAY_MS = 86_400_000
 _SECONDS_BELOW, _MILLIS_BELOW, _MICROS_BELOW = 10**11, 10**14, 10**17
 
 
-def iso_column(texts: Sequence[str], unit_ms: float | None) -> Integers:
-    """Unix milliseconds of ISO 8601 texts; ``UNDECIDED`` where a text is no time.
+def iso_column(lines: str, unit_ms: float | None) -> Integers:
+    """Unix milliseconds of ISO 8601 texts, a text a line; ``UNDECIDED`` where a text is no time.
 
     Texts laid out as the first one is are read together; every other one by itself, also those that are a number,
     in ``unit_ms`` or in the unit told by magnitude.
     """
-    found = _layout_of(texts[0]) if texts else None
-    if found is None:
+    width = lines.find("\n")
+    found = _layout_of(lines[:width])
+    if found is None or not lines.isascii():
+        texts = lines.split("\n")[:-1]
         return np.fromiter((_alone(text, unit_ms) for text in texts), np.int64, len(texts))
-    width = len(texts[0])
-    joined = "".join(texts)
-    if len(joined) == width * len(texts) and joined.isascii() and set(map(len, texts)) == {width}:
-        return _patched(_together(joined, width, *found), texts, unit_ms)
-    alike = [text if len(text) == width and text.isascii() else texts[0] for text in texts]
-    ts_ms = _together("".join(alike), width, *found)
-    different = [len(text) != width or not text.isascii() for text in texts]
-    ts_ms[np.array(different)] = UNDECIDED
-    return _patched(ts_ms, texts, unit_ms)
+    characters = np.frombuffer(lines.encode(), np.uint8)
+    ends = np.flatnonzero(characters == ord("\n"))
+    begins = np.concatenate(([0], ends[:-1] + 1))
+    alike = ends - begins == width
+    if not alike.all():
+        characters = np.delete(characters, np.concatenate([np.arange(*x) for x in _spans(begins, ends, ~alike)]))
+    ts_ms = np.full(len(ends), UNDECIDED)
+    ts_ms[alike] = _together(characters.reshape(-1, width + 1)[:, :width].T, *found)
+    for at in np.flatnonzero(ts_ms == UNDECIDED).tolist():
+        ts_ms[at] = _alone(lines[begins[at] : ends[at]], unit_ms)
+    return ts_ms
+
+
+def _spans(begins: Integers, ends: Integers, chosen: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """From where to where the chosen texts go, their line feeds included."""
+    return list(zip(begins[chosen].tolist(), (ends[chosen] + 1).tolist(), strict=True))
 
 
 def whole_column(values: Integers, unit_ms: float | None) -> Integers:
@@ -78,12 +86,6 @@ def _alone(text: str, unit_ms: float | None) -> int:
     return UNDECIDED if isinstance(ts_ms, Bad) else ts_ms
 
 
-def _patched(ts_ms: Integers, texts: Sequence[str], unit_ms: float | None) -> Integers:
-    for index in np.flatnonzero(ts_ms == UNDECIDED).tolist():
-        ts_ms[index] = _alone(texts[index], unit_ms)
-    return ts_ms
-
-
 def _layout_of(text: str) -> tuple[NDArray[np.uint8], int, int] | None:
     """The bytes of ``text``, its digits after the point, and the distance of its zone; ``None`` for other layouts."""
     match = _LAYOUT.match(text) if text.isascii() else None
@@ -98,19 +100,18 @@ def _layout_of(text: str) -> tuple[NDArray[np.uint8], int, int] | None:
     return np.frombuffer(text.encode(), np.uint8), fraction, shifted - plain
 
 
-def _together(joined: str, width: int, first: NDArray[np.uint8], fraction: int, zone_ms: int) -> Integers:
-    table = np.frombuffer(joined.encode(), np.uint8).reshape(-1, width).T
+def _together(table: NDArray[np.uint8], first: NDArray[np.uint8], fraction: int, zone_ms: int) -> Integers:
+    width = len(table)
     places = [*_DIGITS, *range(_FRACTION, _FRACTION + fraction)]
     others = [place for place in range(width) if place not in places]
     digits = table[places] - np.uint8(ord("0"))
     usable = (digits <= 9).all(axis=0) & (table[others] == first[others, np.newaxis]).all(axis=0)  # noqa: PLR2004
     wide = digits.astype(np.int32)
-    day = _number(wide, 0, 8)
     hour, minute, second = _number(wide, 8, 10), _number(wide, 10, 12), _number(wide, 12, 14)
     shown = min(fraction, _MS_DIGITS)
     ms = _number(wide, 14, 14 + shown) * 10 ** (_MS_DIGITS - shown)
     usable &= (hour < 24) & (minute < 60) & (second < 60)  # noqa: PLR2004 - a day's
-    day_ms = _days(day, usable) * _DAY_MS
+    day_ms = _days(wide[:8], usable) * _DAY_MS
     ts_ms = day_ms + ((hour * 60 + minute) * 60 + second) * 1000 + ms + zone_ms
     usable &= (day_ms != UNDECIDED * _DAY_MS) & (ts_ms >= 0) & (ts_ms <= MAX_TS_MS)
     return np.where(usable, ts_ms, UNDECIDED)
@@ -123,11 +124,11 @@ def _number(digits: NDArray[np.int32], start: int, stop: int) -> Any:
     return number
 
 
-def _days(written: NDArray[np.int32], usable: NDArray[np.bool_]) -> Integers:
+def _days(digits: NDArray[np.int32], usable: NDArray[np.bool_]) -> Integers:
     """Days since 1970 of dates written as yyyymmdd; ``UNDECIDED`` where there is no such day, or before 1970."""
-    first = int(written[0])
-    if (written == first).all():
-        return np.full(len(written), _day(first), np.int64)
+    if (digits == digits[:, :1]).all():
+        return np.full(digits.shape[1], _day(int(_number(digits, 0, 8)[0])), np.int64)
+    written = _number(digits, 0, 8)
     days = np.full(len(written), UNDECIDED, np.int64)
     for number in np.unique(written[usable]).tolist():
         days[written == number] = _day(number)

@@ -15,6 +15,8 @@ __all__ = ["Outbox"]
 _MISSING_STEP = -1
 _STEP_TIME = METRIC_COLUMNS.index("step_time_ms")
 _LISTS = ("worker_groups", "node", "gpu_model", "phase", "knobs")
+_VIEWED_PART = 0.5
+"""A stretch that fills so much of a block is a block of its own: so nothing has to be copied."""
 _WORKER_CELLS = 1 << 22
 """Most cells in the table of worker latencies of one block, one row excepted: 32 MiB."""
 
@@ -59,10 +61,35 @@ class Outbox:
 
     def block(self, most: int, first_index: int) -> SampleBlock:
         """The next samples, at most ``most`` of them; the first is number ``first_index`` of the stream."""
+        first = self._pieces[0]
+        if isinstance(first, Stretch) and first.batch.workers is None:
+            long_enough = first.stop - first.start >= most * _VIEWED_PART
+            if long_enough:
+                return self._view(first, most, first_index)
         pieces = self._take(most)
         if all(isinstance(piece, Sample) for piece in pieces):
             return SampleBlock.from_samples([piece for piece in pieces if isinstance(piece, Sample)], first_index)
         return _assembled(pieces, first_index)
+
+    def _view(self, piece: Stretch, most: int, first_index: int) -> SampleBlock:
+        """A block of one stretch that is long enough: nothing is copied."""
+        batch, start, stop = piece
+        stop = min(stop, start + most)
+        if stop == piece.stop:
+            self._pieces.popleft()
+        else:
+            self._pieces[0] = Stretch(batch, stop, piece.stop)
+        self._count -= stop - start
+        lists = {name: batch.names.get(name) for name in _LISTS}
+        metrics = batch.metrics[:, start:stop]
+        return SampleBlock(
+            first_index=first_index,
+            ts_ms=batch.ts_ms[start:stop],
+            step=batch.step[start:stop],
+            metrics=dict(zip(METRIC_COLUMNS, metrics, strict=True)),
+            workers=_single_workers(metrics[_STEP_TIME]),
+            **{k: [None] * (stop - start) if v is None else v[start:stop] for k, v in lists.items()},
+        )
 
     def _take(self, most: int) -> list[Sample | Stretch]:
         """Pieces that make up at most ``most`` samples, fewer where their workers are very many."""
@@ -138,11 +165,15 @@ def _assembled(pieces: list[Sample | Stretch], first_index: int) -> SampleBlock:
     )
 
 
+def _single_workers(step_time_ms: Any) -> Any:
+    """One worker, whose step time is that of the job; none where no sample has one."""
+    return step_time_ms[:, np.newaxis][:, : 0 if np.isnan(step_time_ms).all() else 1]
+
+
 def _worker_table(pieces: list[Sample | Stretch], bounds: list[int], step_time_ms: Any) -> Any:
     """``float64[n, w]``: see :class:`SampleBlock`."""
     if all(isinstance(piece, Stretch) and piece.batch.workers is None for piece in pieces):
-        width = 0 if np.isnan(step_time_ms).all() else 1
-        return step_time_ms[:, np.newaxis][:, :width].copy()
+        return _single_workers(step_time_ms)
     rows: list[tuple[int, Any]] = []
     for piece, begin in zip(pieces, bounds, strict=False):
         if isinstance(piece, Sample):
