@@ -3,7 +3,7 @@
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,10 +13,16 @@ from modekeeper.model.sample import METRIC_COLUMNS, Sample
 from modekeeper.telemetry.arrivals import Arrival
 from modekeeper.telemetry.counting import EXCERPT_BYTES
 
-__all__ = ["Integers", "RaggedRows", "RecordBatch", "Row", "Stretch"]
+__all__ = ["Integers", "LineText", "RaggedRows", "RecordBatch", "Row", "Stretch"]
 
 Integers = NDArray[np.int64]
 _STEP_TIME = METRIC_COLUMNS.index("step_time_ms")
+
+
+class LineText(Protocol):
+    """Where the lines of a batch are: bytes, or a part of a file."""
+
+    def __getitem__(self, part: slice, /) -> bytes: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +43,7 @@ class RecordBatch:
 
     Attributes:
         source: name of the input, safe to print.
-        text: the bytes the lines are in.
+        text: what the lines are in.
         begins, ends: ``int64[n]``, where in ``text`` each record's line is, without its line feed.
         lines: ``int64[n]``, number of each record's line in its input, from 1.
         ts_ms: ``int64[n]``.
@@ -50,7 +56,7 @@ class RecordBatch:
     """
 
     source: str
-    text: bytes
+    text: LineText
     begins: Integers
     ends: Integers
     lines: Integers

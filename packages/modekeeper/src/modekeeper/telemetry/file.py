@@ -21,6 +21,7 @@ from modekeeper.telemetry.ingest import IngestPipeline, PipelineState
 from modekeeper.telemetry.inputs import InputFile, InputStream, RawInput, cannot_read, fault
 from modekeeper.telemetry.limits import IngestLimits
 from modekeeper.telemetry.lines import Cut
+from modekeeper.telemetry.range_readers import RangeReaders
 from modekeeper.telemetry.recorder import RawRecorder, RecorderPosition
 from modekeeper.telemetry.text_input import InputPosition, TextInput
 
@@ -64,6 +65,7 @@ class FileSource:
         clock: Clock,
         recorder: RawRecorder | None,
         limits: IngestLimits,
+        jobs: int,
     ) -> None:
         self._inputs = [TextInput(raw, limits) for raw in inputs]
         self._follow = follow
@@ -74,6 +76,9 @@ class FileSource:
         self._recorded: TextInput | None = None
         self._limits = limits
         self._pipeline = IngestPipeline(limits)
+        # What is followed, or grows while it is read, is read by one.
+        self._jobs = 1 if follow or may_grow else jobs
+        self._readers: RangeReaders | None = None
         self._given = 0
         self._notes: list[str] = []
 
@@ -95,6 +100,8 @@ class FileSource:
             BadInputError: a file has gone.
             FailedError: reading broke off, or nothing could be had from a damaged stream.
         """
+        if self._jobs > 1 and self._readers is None:
+            self._readers = RangeReaders(self._inputs, self._jobs, self._limits)
         while True:
             for item in self._inputs:
                 if not item.finished:
@@ -134,6 +141,8 @@ class FileSource:
         """Let go of all files. The recorder belongs to whoever made it."""
         for item in self._inputs:
             item.raw.close()
+        if self._readers is not None:
+            self._readers.close()
 
     def position(self) -> dict[str, Any]:
         """Everything needed to go on from here in another process, as plain JSON values."""
@@ -180,6 +189,8 @@ class FileSource:
         if item.raw.changed() == "truncated":
             # What lies behind the old place now is no continuation of what was read.
             self._begin_anew(item, "truncated")
+        if self._readers is not None:
+            yield from self._read_apart(item, stop)
         while not stop.is_set():
             cut = item.next_cut()
             if cut is None:
@@ -196,23 +207,40 @@ class FileSource:
                     return
                 self._begin_anew(item, change)
 
+    def _read_apart(self, item: TextInput, stop: StopSignal) -> Iterator[SampleBlock]:
+        """What several processes read of a file together."""
+        assert self._readers is not None  # noqa: S101 - who calls has looked
+        for part in self._readers.parts(item):
+            if self._recorder is not None:
+                begin, end = part.range
+                self._record(item, part.read.batch.text[0 : end - begin])
+            item.skip_lines(part.range.end, part.lines, part.header)
+            self._pipeline.feed_read(part.read)
+            yield from self._full()
+            if stop.is_set():
+                return
+
     def _begin_anew(self, item: TextInput, change: str) -> None:
         self._end_lines(item)
         self._notes.append(f"'{item.name}' was {change}: read on from its new beginning")
         item.restart()
 
     def _take(self, item: TextInput, cut: Cut) -> None:
-        if self._recorder is not None and cut.taken:
-            if self._recorded is not item:
-                self._recorder.end_line()
-                self._recorded = item
-            self._recorder.write(cut.taken)
+        self._record(item, cut.taken)
         first_line = item.splitter.lines - cut.count + 1
         # A line that is not ended, or ends what was given up, comes alone or before few others.
         if len(cut.ends) >= self._limits.bulk_lines and cut.head is None:
             self._pipeline.feed_read(item.bulk.read(cut.text, cut.ends, item.name, first_line))
         else:
             self._pipeline.feed(cut.lines, item.decoder, item.name, first_line)
+
+    def _record(self, item: TextInput, data: bytes) -> None:
+        if self._recorder is None or not data:
+            return
+        if self._recorded is not item:
+            self._recorder.end_line()
+            self._recorded = item
+        self._recorder.write(data)
 
     def _finish(self, item: TextInput) -> None:
         if not item.finished:
@@ -268,6 +296,7 @@ def open_files(
     stdin: BinaryIO | None = None,
     recorder: RawRecorder | None = None,
     limits: IngestLimits | None = None,
+    jobs: int = 1,
 ) -> FileSource:
     """A source over files, patterns (``run-*.jsonl``, matches in sorted order) and ``-``, standard input.
 
@@ -280,6 +309,7 @@ def open_files(
         stdin: what ``-`` stands for; the process's standard input by default.
         recorder: gets every byte that was read, after decompression.
         limits: bounds on what is tolerated.
+        jobs: processes that read plain files together, this one included. What is read is the same for any number.
 
     Raises:
         BadInputError: a path cannot be read, or a pattern matches nothing.
@@ -299,6 +329,7 @@ def open_files(
         clock=clock,
         recorder=recorder,
         limits=limits or IngestLimits(),
+        jobs=jobs,
     )
 
 

@@ -33,3 +33,5 @@ class IngestLimits:
     """Most bytes asked for in one read."""
     bulk_lines: int = 64
     """So many lines at least are read together; fewer are read one by one, which takes less time then."""
+    range_bytes: int = 1 << 20
+    """Bytes of a file that are read apart from the others, where several processes read it."""

@@ -53,13 +53,15 @@ class TextInput:
         """Its name in a position: always encodable."""
         self.finished = False
         """Whether it has been read to its end for good."""
+        self.is_table = raw.path.lower().endswith(_TABLE_ENDINGS)
+        """Whether its name says that it is CSV."""
         self.at_end = False
         """Whether the last read came to the end of what there is."""
         self._limits = limits
         self._begin()
 
     def _begin(self) -> None:
-        self.decoder = LineDecoder(self._limits, table=self.raw.path.lower().endswith(_TABLE_ENDINGS))
+        self.decoder = LineDecoder(self._limits, table=self.is_table)
         self.bulk = BulkDecoder(self._limits, self.decoder)
         self.splitter = LineSplitter(self._limits.max_line_bytes)
         self.text_bytes = 0
@@ -89,6 +91,20 @@ class TextInput:
     def last_line_looks_whole(self) -> bool:
         """Whether the line that no line feed has ended may be taken as it is, or there is none."""
         return not self.splitter.has_rest or self.splitter.rest_looks_whole
+
+    @property
+    def stands_before_a_line(self) -> bool:
+        """Whether all that was read of it has been taken, and no line has begun."""
+        return not (self.splitter.has_rest or self._prefix or self._to_skip or self._texts is not None)
+
+    def skip_lines(self, end: int, lines: int, header: str | None) -> None:
+        """Count lines up to the byte ``end`` of a plain file as read, and go on there."""
+        assert isinstance(self.raw, InputFile)  # noqa: S101 - only such a file is read in ranges
+        self._compression = "plain"
+        self.text_bytes += end - self.raw.offset
+        self.raw.skip_to(end)
+        self.splitter.lines += lines
+        self.decoder.header = header
 
     def next_cut(self) -> Cut | None:
         """The lines of the next piece; an empty cut at the end of what there is.
