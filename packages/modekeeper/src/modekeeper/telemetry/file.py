@@ -2,11 +2,12 @@
 
 import base64
 import binascii
+import contextlib
 import glob
 import os
 import stat
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
@@ -28,6 +29,10 @@ from modekeeper.telemetry.text_input import InputPosition, TextInput
 __all__ = ["FileSource", "open_files"]
 
 _STREAM_WAIT_S = 0.2
+_LARGE_BYTES = 64 << 20
+"""From here on starting another process takes less time than it saves."""
+_MOST_JOBS = 3
+"""More than two beside this one would wait for it: it puts all records in order, and hands them on."""
 
 
 class _Position(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,6 +97,15 @@ class FileSource:
     def notes(self) -> tuple[str, ...]:
         """What a person should know about the input: damage, rotation, a file that was replaced."""
         return tuple(self._notes)
+
+    @property
+    def share_read(self) -> float | None:
+        """How much of the files has been read, from 0 to 1; ``None`` where nobody knows how much there is."""
+        if self._follow or not all(isinstance(item.raw, InputFile) for item in self._inputs):
+            return None
+        sizes = [_size(item) for item in self._inputs]
+        read = sum(min(item.raw.offset, size) for item, size in zip(self._inputs, sizes, strict=True))
+        return read / sum(sizes) if any(sizes) else None
 
     def blocks(self, stop: StopSignal) -> Iterator[SampleBlock]:
         """Everything there is to read now; with ``follow``, everything that is added until ``stop`` is set.
@@ -296,7 +310,7 @@ def open_files(
     stdin: BinaryIO | None = None,
     recorder: RawRecorder | None = None,
     limits: IngestLimits | None = None,
-    jobs: int = 1,
+    jobs: int | None = 1,
 ) -> FileSource:
     """A source over files, patterns (``run-*.jsonl``, matches in sorted order) and ``-``, standard input.
 
@@ -309,7 +323,8 @@ def open_files(
         stdin: what ``-`` stands for; the process's standard input by default.
         recorder: gets every byte that was read, after decompression.
         limits: bounds on what is tolerated.
-        jobs: processes that read plain files together, this one included. What is read is the same for any number.
+        jobs: processes that read plain files together, this one included; ``None`` for as many as are worth starting.
+            What is read is the same for any number.
 
     Raises:
         BadInputError: a path cannot be read, or a pattern matches nothing.
@@ -321,6 +336,8 @@ def open_files(
         for name in _expanded(path):
             if name not in inputs:
                 inputs[name] = _opened(name, stdin)
+    if jobs is None:
+        jobs = _worthwhile_jobs(inputs.values())
     return FileSource(
         list(inputs.values()),
         follow=follow,
@@ -331,6 +348,23 @@ def open_files(
         limits=limits or IngestLimits(),
         jobs=jobs,
     )
+
+
+def _worthwhile_jobs(inputs: Iterable[RawInput]) -> int:
+    """One process for a little, else a few: what they give has to go through this one again."""
+    size = 0
+    for raw in inputs:
+        with contextlib.suppress(OSError):
+            size += Path(raw.path).stat().st_size if isinstance(raw, InputFile) else 0
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(_MOST_JOBS, cores) if size >= _LARGE_BYTES else 1
+
+
+def _size(item: TextInput) -> int:
+    try:
+        return Path(item.raw.path).stat().st_size
+    except OSError:
+        return 0
 
 
 def _expanded(path: str) -> list[str]:
