@@ -112,7 +112,7 @@ def test_not_looking_up_steps_beyond_the_known_ones_changes_nothing(
         sample = Sample(ts_ms=T0_MS + 1000 * (step + shift_s), step=step if named else None, step_time_ms=1.0)
         arrival = Arrival(sample, None, "", line, b"")
         expected = quick.push(arrival)
-        thorough._top_step = 2**63
+        thorough._recent.top_step = thorough._recent.top_ts_ms = 2**63
         assert thorough.push(arrival) == expected
     assert quick.flush() == thorough.flush()
 

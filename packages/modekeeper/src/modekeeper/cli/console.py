@@ -1,8 +1,9 @@
 """What a person sees: a box and colours on a terminal, plain lines in a pipe."""
 
+import math
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -59,7 +60,12 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 
 class Progress:
-    """How far a long read has come, on a terminal's standard error only, once it takes over a second."""
+    """How far a long read has come, on a terminal's standard error only, once it takes over a second.
+
+    Args:
+        clock_s: seconds since an arbitrary moment.
+        noun: what is counted.
+    """
 
     def __init__(self, clock_s: Any, noun: str = "samples") -> None:
         self._clock_s = clock_s
@@ -70,16 +76,19 @@ class Progress:
         self._on = sys.stderr.isatty()
         self._shown = False
 
-    def advance(self, count: int) -> None:
-        """``count`` more are done."""
+    def advance(self, count: int, share: Callable[[], float | None] = lambda: None) -> None:
+        """``count`` more are done, and with them the ``share`` of everything, from 0 to 1, where that is known."""
         self._count += count
         now_s = self._clock_s()
         if not self._on or now_s - self._started_s < 1 or now_s - self._shown_s < 0.2:  # noqa: PLR2004
             return
         self._shown_s = now_s
         self._shown = True
-        rate = self._count / (now_s - self._started_s)
-        sys.stderr.write(f"\r\x1b[K{self._count:,} {self._noun} read, {rate:,.0f} a second")
+        passed_s = now_s - self._started_s
+        done = share()
+        left = f", {done:.0%}, {_duration(passed_s / done - passed_s)} left" if done else ""
+        rate = self._count / passed_s
+        sys.stderr.write(f"\r\x1b[K{self._count:,} {self._noun} read, {rate:,.0f} a second{left}")
         sys.stderr.flush()
 
     def done(self) -> None:
@@ -87,6 +96,16 @@ class Progress:
         if self._shown:
             sys.stderr.write("\r\x1b[K")
             sys.stderr.flush()
+
+
+def _duration(seconds: float) -> str:
+    """A time to wait, as one says it: ``8 s``, ``3 min 20 s``, ``2 h 5 min``."""
+    whole = max(0, math.ceil(seconds))
+    if whole < 60:  # noqa: PLR2004 - a minute
+        return f"{whole} s"
+    if whole < 3600:  # noqa: PLR2004 - an hour
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
 def _printable(text: str) -> str:

@@ -5,13 +5,22 @@ from pathlib import Path
 from typing import Any
 
 import click
+import msgspec
 
 from modekeeper.artifacts.contracts.reports import EvalReport
 from modekeeper.artifacts.store import FolderStore
 from modekeeper.cli.clocks import clock_from
 from modekeeper.cli.console import print_answer, print_json, say
 from modekeeper.cli.deciding import settings_from
-from modekeeper.cli.options import DecisionChoice, TelemetryChoice, cost_options, examples, json_option, out_option
+from modekeeper.cli.options import (
+    DecisionChoice,
+    TelemetryChoice,
+    cost_options,
+    examples,
+    jobs_option,
+    json_option,
+    out_option,
+)
 from modekeeper.cli.reading import reading
 from modekeeper.ports.clock import Clock
 from modekeeper.reports.folder.eval_run import run_eval
@@ -37,11 +46,12 @@ __all__ = ["eval_file", "evaluate_into"]
     help="JSON lines or CSV, plain, gzip or zstd; a glob; '-' is standard input. May be repeated.",
 )
 @cost_options
+@jobs_option
 @out_option("report/eval")
 @json_option
-def eval_file(paths: tuple[str, ...], out: str, as_json: bool, **given: Any) -> int:
+def eval_file(paths: tuple[str, ...], out: str, as_json: bool, jobs: int | None, **given: Any) -> int:
     """Verdict, why and cost of a recorded run. Reads only."""
-    telemetry = TelemetryChoice(source="file", paths=paths)
+    telemetry = TelemetryChoice(source="file", paths=paths, jobs=jobs or msgspec.UNSET)
     report = evaluate_into(Path(out), telemetry=telemetry, clock=clock_from(os.environ), **given)
     if as_json:
         print_json(report)

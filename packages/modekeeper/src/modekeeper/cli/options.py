@@ -19,6 +19,7 @@ __all__ = [
     "cost_options",
     "decision_options",
     "examples",
+    "jobs_option",
     "json_option",
     "license_option",
     "out_option",
@@ -29,6 +30,7 @@ __all__ = [
 _DURATION = re.compile(r"(?P<amount>\d+(?:\.\d+)?)\s*(?P<unit>ms|s|m|min|h|d)?")
 _SECONDS = {"ms": 0.001, "s": 1.0, None: 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 _LONGEST_S = 366 * 86400.0
+_MOST_JOBS = 64
 
 
 class _Duration(click.ParamType[float]):
@@ -75,6 +77,8 @@ class TelemetryChoice(msgspec.Struct, frozen=True, kw_only=True):
     """What the option that names files is called in this command."""
     label: str | None = None
     """What reports call it, where its path means nothing to the user."""
+    jobs: int | msgspec.UnsetType = msgspec.UNSET
+    """Processes that read it; decided by its size where nobody says. It makes no other telemetry of it."""
 
     @property
     def kind(self) -> str:
@@ -114,13 +118,35 @@ class DecisionChoice(msgspec.Struct, frozen=True, kw_only=True):
     knobs: dict[str, float] = {}
 
 
-def telemetry_options(prefix: str = "") -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Options that name telemetry, each with ``prefix`` (``observe-``); the command gets ``telemetry``."""
+def telemetry_options(
+    prefix: str = "", *, to_its_end: bool = True
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Options that name telemetry, each with ``prefix`` (``observe-``); the command gets ``telemetry``.
+
+    ``--jobs`` goes with commands that read it ``to_its_end``.
+    """
 
     def build(given: dict[str, Any]) -> TelemetryChoice:
-        return TelemetryChoice(path_option=f"--{prefix}path", **given)
+        jobs = given.pop("jobs", None)
+        return TelemetryChoice(path_option=f"--{prefix}path", jobs=jobs or msgspec.UNSET, **given)
 
-    return _gathered("telemetry", build, _telemetry(prefix))
+    return _gathered("telemetry", build, _telemetry(prefix) + ([_jobs("telemetry__jobs")] if to_its_end else []))
+
+
+def jobs_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """``--jobs``: the command gets ``jobs``, which is ``None`` where nobody says."""
+    return _jobs("jobs")(function)
+
+
+def _jobs(name: str) -> Callable[..., Any]:
+    return click.option(
+        "--jobs",
+        name,
+        type=click.IntRange(min=1, max=_MOST_JOBS),
+        metavar="N",
+        help="Processes that read large files together; by default as many as the file and the machine are good for. "
+        "The result is the same.",
+    )
 
 
 def _gathered(

@@ -35,7 +35,7 @@ def reading(choice: TelemetryChoice, clock: Clock) -> Iterator[Reading]:
                 duration_s=choice.duration_s,
                 describe_source=telemetry.part,
                 describe_recording=telemetry.recording,
-                advanced=progress.advance,
+                advanced=lambda count: progress.advance(count, telemetry.share_read),
             )
         finally:
             progress.done()

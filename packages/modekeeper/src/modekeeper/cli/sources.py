@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
 from modekeeper.artifacts.contracts.parts import SourcePart
 from modekeeper.cli.options import TelemetryChoice
 from modekeeper.loop.reading import RawRecording
@@ -40,6 +42,10 @@ class OpenTelemetry:
         notes = self.source.notes if isinstance(self.source, FileSource) else ()
         return SourcePart(kind=self.kind, describe=self.label or self.source.describe, notes=notes)
 
+    def share_read(self) -> float | None:
+        """How much of it has been read, from 0 to 1; ``None`` where nobody knows how much there is."""
+        return self.source.share_read if isinstance(self.source, FileSource) else None
+
     def recording(self) -> RawRecording | None:
         """What the raw recorder kept so far."""
         raw = self.recorder
@@ -72,7 +78,12 @@ def opened(choice: TelemetryChoice, clock: Clock, *, for_watch_every_s: float | 
         # Watch reads what there is at each interval: following would never let an iteration end.
         follow = choice.follow and for_watch_every_s is None
         source = open_files(
-            choice.paths, clock=clock, follow=follow, may_grow=for_watch_every_s is not None, recorder=recorder
+            choice.paths,
+            clock=clock,
+            follow=follow,
+            may_grow=for_watch_every_s is not None,
+            recorder=recorder,
+            jobs=None if choice.jobs is msgspec.UNSET else choice.jobs,
         )
         try:
             yield OpenTelemetry(kind="file", source=source, recorder=recorder, label=choice.label)

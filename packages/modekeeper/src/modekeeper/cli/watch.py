@@ -65,7 +65,7 @@ def _command(out: str, *lines: str) -> click.Command:
     """``mk watch`` and ``mk closed-loop watch`` are one command under two names."""
 
     @click.command(name="watch", epilog=examples(*lines))
-    @telemetry_options("observe-")
+    @telemetry_options("observe-", to_its_end=False)
     @decision_options
     @target_options
     @cost_options

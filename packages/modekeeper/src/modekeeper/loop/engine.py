@@ -1,6 +1,6 @@
 """Samples in, decisions out: the detectors, the state machine and the policy along one stream."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -117,10 +117,17 @@ class Engine:
 
 def _announced_knobs(block: SampleBlock) -> list[tuple[int, dict[str, float]]]:
     """Samples at which the job named knob values other than the ones it named just before."""
+    if block.knobs.count(None) == len(block):
+        return []
     announced: list[tuple[int, dict[str, float]]] = []
     before: dict[str, float] | None = None
+    last: Mapping[str, float] | None = None
     for position, knobs in enumerate(block.knobs):
-        if knobs is not None and (before is None or dict(knobs) != before):
+        # Neighbours that say the same mostly share one copy.
+        if knobs is None or knobs is last:
+            continue
+        last = knobs
+        if before is None or dict(knobs) != before:
             before = dict(knobs)
             announced.append((block.first_index + position, before))
     return announced

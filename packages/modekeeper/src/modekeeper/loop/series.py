@@ -66,16 +66,27 @@ class SeriesRecorder:
         state.count += len(block)
         state.workers_max = max(state.workers_max, block.workers.shape[1])
         seen = [n for n in METRIC_COLUMNS if not np.isnan(block.metrics[n]).all()]
-        state.metrics_seen = sorted({*state.metrics_seen, *seen})
+        if not set(seen).issubset(state.metrics_seen):
+            state.metrics_seen = sorted({*state.metrics_seen, *seen})
+        means = [name for name in _MEANS if name in seen]
         start = 0
         while start < len(block):
+            whole = (len(block) - start) // state.run_length if state.open_run is None else 0
+            if whole:
+                whole = min(whole, 2 * self._points - len(state.runs))
+                state.runs += _whole_runs(block, start, whole, state.run_length, means)
+                start += whole * state.run_length
+                self._join()
+                continue
             run = state.open_run or _started(block, start)
             stop = min(len(block), start + state.run_length - run.samples)
-            _extend(run, block, start, stop)
+            _extend(run, block, start, stop, means)
             state.open_run = run
             start = stop
             if run.samples == state.run_length:
-                self._close(run)
+                state.runs.append(run)
+                state.open_run = None
+                self._join()
 
     @property
     def sample_count(self) -> int:
@@ -121,10 +132,9 @@ class SeriesRecorder:
         self._state = msgspec.convert(snapshot, _State)
         self._told = None
 
-    def _close(self, run: _Run) -> None:
+    def _join(self) -> None:
+        """Halve the runs when there are too many."""
         state = self._state
-        state.runs.append(run)
-        state.open_run = None
         if len(state.runs) == 2 * self._points:
             pairs = zip(state.runs[::2], state.runs[1::2], strict=True)
             state.runs = [_joined(left, right) for left, right in pairs]
@@ -141,9 +151,43 @@ def _started(block: SampleBlock, position: int) -> _Run:
     )
 
 
-def _extend(run: _Run, block: SampleBlock, start: int, stop: int) -> None:
+def _whole_runs(block: SampleBlock, start: int, count: int, length: int, means: list[str]) -> list[_Run]:
+    """The next ``count`` runs of ``length`` samples each, all of them in this block."""
+    stop = start + count * length
+    steps = block.step[start:stop:length].tolist()
+    runs = [
+        _Run(ts_ms=ts_ms, index=index, step=None if step < 0 else step, node=node, gpu_model=model, samples=length, sums={})
+        for ts_ms, index, step, node, model in zip(
+            block.ts_ms[start:stop:length].tolist(),
+            range(block.first_index + start, block.first_index + stop, length),
+            steps,
+            block.node[start:stop:length],
+            block.gpu_model[start:stop:length],
+            strict=True,
+        )
+    ]
+    for name in means:
+        table = block.metrics[name][start:stop].reshape(count, length)
+        finite = np.isfinite(table)
+        sizes = np.count_nonzero(finite, axis=1).tolist()
+        with np.errstate(over="ignore"):
+            # In turn, as where a run is taken in bit by bit; what is no number adds nothing.
+            totals = np.add.accumulate(np.where(finite, table, 0.0), axis=1)[:, -1] + 0.0
+        for run, total, size in zip(runs, totals.tolist(), sizes, strict=True):
+            if size:
+                run.sums[name] = (total, size)
+        if name == "step_time_ms":
+            lows = np.where(finite, table, np.inf).min(axis=1).tolist()
+            highs = np.where(finite, table, -np.inf).max(axis=1).tolist()
+            for run, low, high in zip(runs, lows, highs, strict=True):
+                if run.sums:
+                    run.low, run.high = low, high
+    return runs
+
+
+def _extend(run: _Run, block: SampleBlock, start: int, stop: int, means: list[str]) -> None:
     run.samples += stop - start
-    for name in _MEANS:
+    for name in means:
         column = block.metrics[name][start:stop]
         finite = column[np.isfinite(column)]
         if finite.size:

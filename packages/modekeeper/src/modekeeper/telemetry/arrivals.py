@@ -2,10 +2,10 @@
 
 import msgspec
 
-from modekeeper.model.ingest import DropReason, RepairReason
+from modekeeper.model.ingest import RepairReason
 from modekeeper.model.sample import Sample
 
-__all__ = ["Arrival", "Outcome", "moved_to"]
+__all__ = ["Arrival", "moved_to"]
 
 
 class Arrival(msgspec.Struct, array_like=True, gc=False):
@@ -17,10 +17,6 @@ class Arrival(msgspec.Struct, array_like=True, gc=False):
     line: int
     excerpt: bytes
     repairs: tuple[RepairReason, ...] = ()
-
-
-Outcome = tuple[Arrival, DropReason | None]
-"""The end of one record's way: accepted in its place, or dropped for a reason."""
 
 
 def moved_to(arrival: Arrival, ts_ms: int, reason: RepairReason) -> Arrival:

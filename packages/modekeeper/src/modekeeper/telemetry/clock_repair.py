@@ -23,9 +23,10 @@ from statistics import median
 import msgspec
 
 from modekeeper.model.ingest import DropReason, RepairReason
-from modekeeper.telemetry.arrivals import Arrival, Outcome, moved_to
+from modekeeper.telemetry.arrivals import Arrival, moved_to
+from modekeeper.telemetry.batch import RecordBatch
 from modekeeper.telemetry.limits import IngestLimits
-from modekeeper.telemetry.window import ReorderWindow
+from modekeeper.telemetry.window import Outcome, ReorderWindow
 
 __all__ = ["ClockRepair", "ClockState"]
 
@@ -74,12 +75,29 @@ class ClockRepair:
         self._needed = 0
         self._history: deque[Point] = deque(maxlen=_HISTORY)
 
+    @property
+    def max_skew_ms(self) -> int:
+        """A jump beyond this is questioned."""
+        return self._max_skew_ms
+
+    def fits(self, ts_ms: int) -> bool:
+        """Whether a record of that time is trusted without a second look."""
+        head = self._head_ms
+        usual = self._settled and not self._suspects and not self._offset_ms
+        return usual and head is not None and head <= ts_ms <= head + self._max_skew_ms
+
+    def follow(self, batch: RecordBatch, start: int, stop: int) -> None:
+        """Trust a run of records each of which fits. It is the caller who hands them to the window."""
+        first = max(start, stop - _HISTORY)
+        steps, times = batch.step[first:stop].tolist(), batch.ts_ms[first:stop].tolist()
+        self._head_ms = times[-1]
+        self._history.extend(zip([None if step < 0 else step for step in steps], times, strict=True))
+
     def push(self, arrival: Arrival, out: list[Outcome]) -> None:
         """Judge one record; what is decided goes into the window or to ``out``."""
         head = self._head_ms
         ts_ms = arrival.sample.ts_ms
-        usual = self._settled and not self._suspects and not self._offset_ms
-        if usual and head is not None and head <= ts_ms <= head + self._max_skew_ms:
+        if self.fits(ts_ms):
             # The way of nearly every record.
             self._head_ms = ts_ms
             self._history.append((arrival.sample.step, ts_ms))

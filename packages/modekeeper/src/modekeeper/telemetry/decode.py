@@ -18,18 +18,18 @@ from modekeeper.telemetry.records import Decoded, RecordReader, is_knob_name
 from modekeeper.telemetry.table import NOT_A_TABLE, TableReader
 from modekeeper.telemetry.values import MAX_STEP, Bad, clean_text, parse_text, parse_ts_ms
 
-__all__ = ["Decoded", "LineDecoder"]
+__all__ = ["WIRE_TYPES", "Decoded", "LineDecoder", "NotNegative"]
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*+"')
 _REMEMBERED_NAMES = 4096
 _INT_DIGITS = 19
 
-_NotNegative = Annotated[float, msgspec.Meta(ge=0)]
-_WIRE_TYPES: dict[FieldKind, Any] = {
+NotNegative = Annotated[float, msgspec.Meta(ge=0)]
+WIRE_TYPES: dict[FieldKind, Any] = {
     FieldKind.TIME: str | int | float | None,
     FieldKind.COUNTER: Annotated[int, msgspec.Meta(ge=0, le=MAX_STEP)] | None,
-    FieldKind.NUMBERS: tuple[_NotNegative, ...] | None,
+    FieldKind.NUMBERS: tuple[NotNegative, ...] | None,
     FieldKind.TEXTS: tuple[str, ...] | None,
     FieldKind.TEXT: str | int | None,
     FieldKind.KNOBS: dict[str, float] | None,
@@ -42,7 +42,7 @@ def _wire_type() -> type[msgspec.Struct]:
     others: list[tuple[str, Any, Any]] = []
     rename: dict[str, str] = {}
     for field in FIELDS:
-        typed = _WIRE_TYPES.get(field.kind, float | None if field.negative else _NotNegative | None)
+        typed = WIRE_TYPES.get(field.kind, float | None if field.negative else NotNegative | None)
         fields.append((field.name, typed, None))
         rename[field.name] = field.aliases[0].name
         for number, alias in enumerate(field.aliases[1:]):
@@ -85,6 +85,11 @@ class LineDecoder:
 
     def decode(self, line: bytes) -> Decoded | DropReason | None:
         """What one line, without its line feed, holds; ``None`` for a CSV header, which is not a record."""
+        if line[:1].isspace() or line[:1] == b"{":
+            return self._strict(line)
+        return self._tolerant(line)
+
+    def _strict(self, line: bytes) -> Decoded | DropReason | None:
         if line.count(b"[") + line.count(b"{") <= self._limits.max_depth and b"knob." not in line:
             try:
                 if not line.isascii():
@@ -113,10 +118,10 @@ class LineDecoder:
         elif len(workers) > self._limits.max_workers:
             return None
         if groups is not None:
-            groups = self._known_groups(groups)
+            groups = self.known_groups(groups)
             if len(groups) != len(workers):
                 return None
-        if knobs is not None and not self._knobs_usable(knobs):
+        if knobs is not None and not self.knobs_usable(knobs):
             return None
         sample = Sample(
             ts_ms=ts_ms,
@@ -134,14 +139,14 @@ class LineDecoder:
             seq_len=seq_len,
             worker_latencies_ms=workers,
             worker_groups=groups,
-            node=None if node is None else self._known_name(node),
-            gpu_model=None if gpu_model is None else self._known_name(gpu_model),
-            phase=None if phase is None else self._known_name(phase),
+            node=None if node is None else self.known_name(node),
+            gpu_model=None if gpu_model is None else self.known_name(gpu_model),
+            phase=None if phase is None else self.known_name(phase),
             knobs=knobs or None,
         )
-        return Decoded(sample, None if rank is None else self._known_name(rank), ())
+        return Decoded(sample, None if rank is None else self.known_name(rank), ())
 
-    def _known_name(self, text: str | int) -> str | None:
+    def known_name(self, text: str | int) -> str | None:
         """Names repeat from record to record: clean each once, and keep one copy."""
         if text in self._names:
             return self._names[text]
@@ -151,7 +156,7 @@ class LineDecoder:
         name = self._names[text] = None if isinstance(parsed, Bad) else parsed
         return name
 
-    def _known_groups(self, groups: tuple[str, ...]) -> tuple[str, ...]:
+    def known_groups(self, groups: tuple[str, ...]) -> tuple[str, ...]:
         known = self._groups.get(groups)
         if known is None:
             if len(self._groups) >= _REMEMBERED_NAMES // 64:
@@ -161,7 +166,7 @@ class LineDecoder:
             known = self._groups[groups] = cleaned if all(cleaned) else ()
         return known
 
-    def _knobs_usable(self, knobs: dict[str, float]) -> bool:
+    def knobs_usable(self, knobs: dict[str, float]) -> bool:
         for name in knobs:
             if name not in self._knob_names:
                 if not is_knob_name(name) or len(self._knob_names) >= _REMEMBERED_NAMES:

@@ -2,11 +2,12 @@
 
 import base64
 import binascii
+import contextlib
 import glob
 import os
 import stat
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
@@ -21,12 +22,17 @@ from modekeeper.telemetry.ingest import IngestPipeline, PipelineState
 from modekeeper.telemetry.inputs import InputFile, InputStream, RawInput, cannot_read, fault
 from modekeeper.telemetry.limits import IngestLimits
 from modekeeper.telemetry.lines import Cut
+from modekeeper.telemetry.range_readers import RangeReaders
 from modekeeper.telemetry.recorder import RawRecorder, RecorderPosition
 from modekeeper.telemetry.text_input import InputPosition, TextInput
 
 __all__ = ["FileSource", "open_files"]
 
 _STREAM_WAIT_S = 0.2
+_LARGE_BYTES = 64 << 20
+"""From here on starting another process takes less time than it saves."""
+_MOST_JOBS = 3
+"""More than two beside this one would wait for it: it puts all records in order, and hands them on."""
 
 
 class _Position(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,6 +70,7 @@ class FileSource:
         clock: Clock,
         recorder: RawRecorder | None,
         limits: IngestLimits,
+        jobs: int,
     ) -> None:
         self._inputs = [TextInput(raw, limits) for raw in inputs]
         self._follow = follow
@@ -72,9 +79,11 @@ class FileSource:
         self._clock = clock
         self._recorder = recorder
         self._recorded: TextInput | None = None
-        self._block_records = limits.block_records
+        self._limits = limits
         self._pipeline = IngestPipeline(limits)
-        self._ready: list[Sample] = []
+        # What is followed, or grows while it is read, is read by one.
+        self._jobs = 1 if follow or may_grow else jobs
+        self._readers: RangeReaders | None = None
         self._given = 0
         self._notes: list[str] = []
 
@@ -89,6 +98,15 @@ class FileSource:
         """What a person should know about the input: damage, rotation, a file that was replaced."""
         return tuple(self._notes)
 
+    @property
+    def share_read(self) -> float | None:
+        """How much of the files has been read, from 0 to 1; ``None`` where nobody knows how much there is."""
+        if self._follow or not all(isinstance(item.raw, InputFile) for item in self._inputs):
+            return None
+        sizes = [_size(item) for item in self._inputs]
+        read = sum(min(item.raw.offset, size) for item, size in zip(self._inputs, sizes, strict=True))
+        return read / sum(sizes) if any(sizes) else None
+
     def blocks(self, stop: StopSignal) -> Iterator[SampleBlock]:
         """Everything there is to read now; with ``follow``, everything that is added until ``stop`` is set.
 
@@ -96,6 +114,8 @@ class FileSource:
             BadInputError: a file has gone.
             FailedError: reading broke off, or nothing could be had from a damaged stream.
         """
+        if self._jobs > 1 and self._readers is None:
+            self._readers = RangeReaders(self._inputs, self._jobs, self._limits)
         while True:
             for item in self._inputs:
                 if not item.finished:
@@ -124,7 +144,7 @@ class FileSource:
                 if item.at_end and (not self._may_grow or item.last_line_looks_whole):
                     self._end_lines(item)
                 item.raw.close()
-        self._ready += self._pipeline.flush()
+        self._pipeline.flush()
         yield from self._rest()
 
     def counters(self) -> IngestCounters:
@@ -135,10 +155,12 @@ class FileSource:
         """Let go of all files. The recorder belongs to whoever made it."""
         for item in self._inputs:
             item.raw.close()
+        if self._readers is not None:
+            self._readers.close()
 
     def position(self) -> dict[str, Any]:
         """Everything needed to go on from here in another process, as plain JSON values."""
-        state = _State(pipeline=self._pipeline.state(), ready=self._ready)
+        state = _State(pipeline=self._pipeline.state(), ready=self._pipeline.outbox.samples())
         position = _Position(
             source="file",
             version=1,
@@ -166,7 +188,8 @@ class FileSource:
         places = {place.path: place for place in saved.files}
         if places.keys().isdisjoint(item.key for item in self._inputs):
             raise _not_ours("it is of other files")
-        self._ready, self._given, self._notes = state.ready, saved.given, saved.notes
+        self._pipeline.outbox.refill(state.ready)
+        self._given, self._notes = saved.given, saved.notes
         for item in self._inputs:
             place = places.get(item.key)
             if place is not None and not item.resume(place):
@@ -180,11 +203,13 @@ class FileSource:
         if item.raw.changed() == "truncated":
             # What lies behind the old place now is no continuation of what was read.
             self._begin_anew(item, "truncated")
+        if self._readers is not None:
+            yield from self._read_apart(item, stop)
         while not stop.is_set():
             cut = item.next_cut()
             if cut is None:
                 yield from self._rest()
-            elif cut.taken or cut.lines:
+            elif not cut.is_empty:
                 self._take(item, cut)
                 yield from self._full()
             elif item.broken is not None or item.raw.ended:
@@ -196,19 +221,40 @@ class FileSource:
                     return
                 self._begin_anew(item, change)
 
+    def _read_apart(self, item: TextInput, stop: StopSignal) -> Iterator[SampleBlock]:
+        """What several processes read of a file together."""
+        assert self._readers is not None  # noqa: S101 - who calls has looked
+        for part in self._readers.parts(item):
+            if self._recorder is not None:
+                begin, end = part.range
+                self._record(item, part.read.batch.text[0 : end - begin])
+            item.skip_lines(part.range.end, part.lines, part.header)
+            self._pipeline.feed_read(part.read)
+            yield from self._full()
+            if stop.is_set():
+                return
+
     def _begin_anew(self, item: TextInput, change: str) -> None:
         self._end_lines(item)
         self._notes.append(f"'{item.name}' was {change}: read on from its new beginning")
         item.restart()
 
     def _take(self, item: TextInput, cut: Cut) -> None:
-        if self._recorder is not None and cut.taken:
-            if self._recorded is not item:
-                self._recorder.end_line()
-                self._recorded = item
-            self._recorder.write(cut.taken)
-        first_line = item.splitter.lines - len(cut.lines) + 1
-        self._ready += self._pipeline.feed(cut.lines, item.decoder, item.name, first_line)
+        self._record(item, cut.taken)
+        first_line = item.splitter.lines - cut.count + 1
+        # A line that is not ended, or ends what was given up, comes alone or before few others.
+        if len(cut.ends) >= self._limits.bulk_lines and cut.head is None:
+            self._pipeline.feed_read(item.bulk.read(cut.text, cut.ends, item.name, first_line))
+        else:
+            self._pipeline.feed(cut.lines, item.decoder, item.name, first_line)
+
+    def _record(self, item: TextInput, data: bytes) -> None:
+        if self._recorder is None or not data:
+            return
+        if self._recorded is not item:
+            self._recorder.end_line()
+            self._recorded = item
+        self._recorder.write(data)
 
     def _finish(self, item: TextInput) -> None:
         if not item.finished:
@@ -241,18 +287,17 @@ class FileSource:
     # Giving
 
     def _full(self) -> Iterator[SampleBlock]:
-        while len(self._ready) >= self._block_records:
+        while len(self._pipeline.outbox) >= self._limits.block_records:
             yield self._block()
 
     def _rest(self) -> Iterator[SampleBlock]:
-        while self._ready:
+        while self._pipeline.outbox:
             yield self._block()
 
     def _block(self) -> SampleBlock:
-        samples = self._ready[: self._block_records]
-        del self._ready[: len(samples)]
-        first_index, self._given = self._given, self._given + len(samples)
-        return SampleBlock.from_samples(samples, first_index)
+        block = self._pipeline.outbox.block(self._limits.block_records, self._given)
+        self._given += len(block)
+        return block
 
 
 def open_files(
@@ -265,6 +310,7 @@ def open_files(
     stdin: BinaryIO | None = None,
     recorder: RawRecorder | None = None,
     limits: IngestLimits | None = None,
+    jobs: int | None = 1,
 ) -> FileSource:
     """A source over files, patterns (``run-*.jsonl``, matches in sorted order) and ``-``, standard input.
 
@@ -277,6 +323,8 @@ def open_files(
         stdin: what ``-`` stands for; the process's standard input by default.
         recorder: gets every byte that was read, after decompression.
         limits: bounds on what is tolerated.
+        jobs: processes that read plain files together, this one included; ``None`` for as many as are worth starting.
+            What is read is the same for any number.
 
     Raises:
         BadInputError: a path cannot be read, or a pattern matches nothing.
@@ -288,6 +336,8 @@ def open_files(
         for name in _expanded(path):
             if name not in inputs:
                 inputs[name] = _opened(name, stdin)
+    if jobs is None:
+        jobs = _worthwhile_jobs(inputs.values())
     return FileSource(
         list(inputs.values()),
         follow=follow,
@@ -296,7 +346,25 @@ def open_files(
         clock=clock,
         recorder=recorder,
         limits=limits or IngestLimits(),
+        jobs=jobs,
     )
+
+
+def _worthwhile_jobs(inputs: Iterable[RawInput]) -> int:
+    """One process for a little, else a few: what they give has to go through this one again."""
+    size = 0
+    for raw in inputs:
+        with contextlib.suppress(OSError):
+            size += Path(raw.path).stat().st_size if isinstance(raw, InputFile) else 0
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(_MOST_JOBS, cores) if size >= _LARGE_BYTES else 1
+
+
+def _size(item: TextInput) -> int:
+    try:
+        return Path(item.raw.path).stat().st_size
+    except OSError:
+        return 0
 
 
 def _expanded(path: str) -> list[str]:

@@ -1,17 +1,20 @@
 """From lines to samples in their final order, whatever the lines come from."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
 from modekeeper.model.ingest import DropReason, IngestCounters
-from modekeeper.model.sample import Sample
-from modekeeper.telemetry.arrivals import Arrival, Outcome
+from modekeeper.telemetry.arrivals import Arrival
+from modekeeper.telemetry.batch import Row, Stretch
+from modekeeper.telemetry.bulk import LinesRead
 from modekeeper.telemetry.counting import EXCERPT_BYTES, IngestTally, TallyState
 from modekeeper.telemetry.decode import LineDecoder
 from modekeeper.telemetry.limits import IngestLimits
 from modekeeper.telemetry.lines import LongLine
 from modekeeper.telemetry.ordering import Orderer, OrdererState
+from modekeeper.telemetry.outbox import Outbox
+from modekeeper.telemetry.window import Outcome
 
 __all__ = ["IngestPipeline", "PipelineState"]
 
@@ -29,9 +32,11 @@ class IngestPipeline:
     def __init__(self, limits: IngestLimits) -> None:
         self._tally = IngestTally()
         self._orderer = Orderer(limits)
+        self.outbox = Outbox()
+        """Where the samples go."""
 
-    def feed(self, lines: Sequence[bytes], decoder: LineDecoder, source: str, first_line: int) -> list[Sample]:
-        """The samples that ``lines`` release.
+    def feed(self, lines: Sequence[bytes], decoder: LineDecoder, source: str, first_line: int) -> None:
+        """Take lines, one after the other.
 
         Args:
             lines: without line feeds.
@@ -39,7 +44,6 @@ class IngestPipeline:
             source: its name, safe to print.
             first_line: number of the first of them in that file, from 1.
         """
-        samples: list[Sample] = []
         decode, push, drop = decoder.decode, self._orderer.push, self._tally.drop
         for number, line in enumerate(lines, first_line):
             if type(line) is LongLine:
@@ -54,14 +58,17 @@ class IngestPipeline:
             sample, rank, repairs = decoded
             outcomes = push(Arrival(sample, rank, source, number, line[:EXCERPT_BYTES], repairs))
             if outcomes:
-                self._settle(outcomes, samples)
-        return samples
+                self._settle(outcomes)
 
-    def flush(self) -> list[Sample]:
-        """The samples that still waited: the input is over."""
-        samples: list[Sample] = []
-        self._settle(self._orderer.flush(), samples)
-        return samples
+    def feed_read(self, read: LinesRead) -> None:
+        """Take lines that have been decoded already; the same as ``feed`` of the lines."""
+        for line, reason, excerpt in read.dropped:
+            self._tally.drop(reason, read.batch.source, line, excerpt)
+        self._settle(self._orderer.push_batch(read.batch))
+
+    def flush(self) -> None:
+        """Let go of the samples that still wait: the input is over."""
+        self._settle(self._orderer.flush())
 
     def counters(self) -> IngestCounters:
         """The account of every record whose fate is known."""
@@ -80,14 +87,30 @@ class IngestPipeline:
         self._tally.restore(state.tally)
         self._orderer.restore(state.orderer)
 
-    def _settle(self, outcomes: Iterable[Outcome], samples: list[Sample]) -> None:
-        tally = self._tally
-        for arrival, dropped in outcomes:
-            if dropped is not None:
-                tally.drop(dropped, arrival.source, arrival.line, arrival.excerpt)
+    def _settle(self, outcomes: Sequence[Outcome | Stretch]) -> None:
+        for outcome in outcomes:
+            if isinstance(outcome, Stretch):
+                self._accept(outcome)
                 continue
-            if arrival.repairs:
-                tally.repair(arrival.repairs, arrival.source, arrival.line, arrival.excerpt)
+            arrival, dropped = outcome
+            if isinstance(arrival, Row):
+                self._accept(Stretch(arrival.batch, arrival.index, arrival.index + 1))
+            elif dropped is not None:
+                self._tally.drop(dropped, arrival.source, arrival.line, arrival.excerpt)
             else:
-                tally.accept()
-            samples.append(arrival.sample)
+                self._accept_one(arrival)
+                self.outbox.add(arrival.sample)
+
+    def _accept(self, stretch: Stretch) -> None:
+        repaired = 0
+        for index in stretch.repaired():
+            self._accept_one(stretch.batch.arrival(index))
+            repaired += 1
+        self._tally.accept(stretch.stop - stretch.start - repaired)
+        self.outbox.add_stretch(*stretch)
+
+    def _accept_one(self, arrival: Arrival) -> None:
+        if arrival.repairs:
+            self._tally.repair(arrival.repairs, arrival.source, arrival.line, arrival.excerpt)
+        else:
+            self._tally.accept()

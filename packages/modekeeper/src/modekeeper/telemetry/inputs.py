@@ -144,18 +144,28 @@ class InputFile(RawInput):
             self._closer()
         self._fd, self._closer = -1, None
 
-    def beginning(self, size: int) -> bytes:
-        """The first ``size`` bytes that lie there now, without counting them as read."""
+    def skip_to(self, offset: int) -> None:
+        """Count what lies before ``offset`` as read, and go on there."""
+        self.offset = offset
+        if len(self.head) < HEAD_BYTES:
+            self.head = self.beginning(min(HEAD_BYTES, offset))
+        os.lseek(self.descriptor, offset, os.SEEK_SET)
+
+    @property
+    def descriptor(self) -> int:
+        """The open file."""
         if self._fd < 0:
             self._open()
-        return os.pread(self._fd, size, 0)
+        return self._fd
+
+    def beginning(self, size: int) -> bytes:
+        """The first ``size`` bytes that lie there now, without counting them as read."""
+        return os.pread(self.descriptor, size, 0)
 
     @property
     def size(self) -> int:
         """How many bytes lie there now."""
-        if self._fd < 0:
-            self._open()
-        return os.fstat(self._fd).st_size
+        return os.fstat(self.descriptor).st_size
 
     def _open(self) -> None:
         try:

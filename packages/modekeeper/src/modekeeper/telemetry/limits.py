@@ -29,5 +29,9 @@ class IngestLimits:
     """A jump of telemetry time beyond this is questioned: time zones and clocks reset at boot start there."""
     block_records: int = 4096
     """Most samples in one block."""
-    read_bytes: int = 1 << 18
+    read_bytes: int = 1 << 20
     """Most bytes asked for in one read."""
+    bulk_lines: int = 64
+    """So many lines at least are read together; fewer are read one by one, which takes less time then."""
+    range_bytes: int = 1 << 20
+    """Bytes of a file that are read apart from the others, where several processes read it."""

@@ -1,24 +1,20 @@
 """From records as they arrive to records in order: repeated ones out, clocks repaired, time never going back."""
 
-import math
-from collections import deque
-from operator import attrgetter
-from typing import Any
-
 import msgspec
+import numpy as np
 
 from modekeeper.model.ingest import DropReason
-from modekeeper.model.sample import METRIC_COLUMNS
-from modekeeper.telemetry.arrivals import Arrival, Outcome
+from modekeeper.telemetry.arrivals import Arrival
+from modekeeper.telemetry.batch import Integers, RecordBatch, Stretch
 from modekeeper.telemetry.clock_repair import ClockRepair, ClockState
 from modekeeper.telemetry.limits import IngestLimits
-from modekeeper.telemetry.window import ReorderWindow, WindowState
+from modekeeper.telemetry.recent import RecentRecords, Seen, identities
+from modekeeper.telemetry.window import Outcome, ReorderWindow, WindowState
 
 __all__ = ["Orderer", "OrdererState"]
 
-_values_of = attrgetter(*METRIC_COLUMNS, "worker_groups", "phase")
-
-Key = tuple[Any, ...]
+_WORTH_A_RUN = 32
+"""A shorter run of records is taken record by record. So a run that is remembered never holds much else in memory."""
 
 
 class OrdererState(msgspec.Struct, frozen=True, array_like=True):
@@ -26,7 +22,7 @@ class OrdererState(msgspec.Struct, frozen=True, array_like=True):
 
     window: WindowState
     clock: ClockState
-    seen: list[tuple[int, list[bytes]]]
+    seen: Seen
 
 
 class Orderer:
@@ -35,33 +31,39 @@ class Orderer:
     def __init__(self, limits: IngestLimits) -> None:
         self._window = ReorderWindow(limits)
         self._clock = ClockRepair(limits, self._window)
-        self._remembered = limits.duplicate_records
-        self._latest: deque[tuple[int, tuple[Key, ...]]] = deque()
-        self._seen: set[Key] = set()
-        self._plain: list[Arrival] = []
-        self._top_step = -1
-        self._looked_up = 0
+        self._recent = RecentRecords(limits.duplicate_records)
 
     def push(self, arrival: Arrival) -> list[Outcome]:
         """Take one record; everything decided by it, in order. Each record is in exactly one outcome."""
         out: list[Outcome] = []
-        step = arrival.sample.step
-        if step is not None and step > self._top_step:
-            # A step beyond all that are remembered repeats none: no need to look it up.
+        recent = self._recent
+        if recent.is_beyond(arrival.sample.step, arrival.sample.ts_ms):
             self._clock.push(arrival, out)
             if not _refused(arrival, out):
-                self._top_step = step
-                self._plain.append(arrival)
-                if len(self._plain) >= 2 * self._remembered:
-                    del self._plain[: -self._remembered]
+                recent.remember_beyond(arrival)
             return out
-        self._catch_up()
-        keys = _identities(arrival)
-        if not self._seen.isdisjoint(keys):
+        keys = identities(arrival)
+        if recent.repeats(arrival, keys):
             return [(arrival, DropReason.DUPLICATE)]
         self._clock.push(arrival, out)
         if not _refused(arrival, out):
-            self._remember(step, keys)
+            recent.remember(arrival, keys)
+        return out
+
+    def push_batch(self, batch: RecordBatch) -> list[Outcome | Stretch]:
+        """Take records one after the other; the same as ``push`` of each."""
+        out: list[Outcome | Stretch] = []
+        start = 0
+        for stop in [*_breaks(batch, self._clock.max_skew_ms), len(batch)]:
+            while start < stop:
+                if stop - start >= _WORTH_A_RUN and self._runs_on(batch, start, stop):
+                    self._clock.follow(batch, start, stop)
+                    self._recent.remember_stretch(batch, start, stop)
+                    self._window.pass_through(batch, start, stop, out)
+                    start = stop
+                else:
+                    out += self.push(batch.arrival(start))
+                    start += 1
         return out
 
     def flush(self) -> list[Outcome]:
@@ -73,9 +75,7 @@ class Orderer:
 
     def state(self) -> OrdererState:
         """Everything needed to go on elsewhere."""
-        self._catch_up()
-        seen = [(step, [msgspec.msgpack.encode(key) for key in keys]) for step, keys in self._latest]
-        return OrdererState(self._window.state(), self._clock.state(), seen)
+        return OrdererState(self._window.state(), self._clock.state(), self._recent.state())
 
     def restore(self, state: OrdererState) -> None:
         """Go on from ``state``.
@@ -85,58 +85,42 @@ class Orderer:
         """
         self._window.restore(state.window)
         self._clock.restore(state.clock)
-        self._latest.clear()
-        self._seen.clear()
-        self._plain.clear()
-        self._top_step = -1
-        for step, encoded in state.seen:
-            self._remember(None if step < 0 else step, tuple(_hashable(msgspec.msgpack.decode(key)) for key in encoded))
+        self._recent.restore(state.seen)
 
-    def _catch_up(self) -> None:
-        """Look at the records that were taken without being looked up."""
-        for arrival in self._plain[-self._remembered :]:
-            self._remember(arrival.sample.step, _identities(arrival))
-        self._plain.clear()
-        self._looked_up += 1
-        if self._looked_up >= self._remembered:
-            # After a restart of the job from an earlier step, the old top is soon forgotten.
-            self._looked_up = 0
-            self._top_step = max((step for step, _ in self._latest), default=-1)
+    def _runs_on(self, batch: RecordBatch, start: int, stop: int) -> bool:
+        """Whether nothing would be looked up, repaired or put elsewhere in a run in which nothing breaks."""
+        ts_ms, step = int(batch.ts_ms[start]), int(batch.step[start])
+        if not (self._clock.fits(ts_ms) and self._window.goes_last(ts_ms, step)):
+            return False
+        steps = batch.step[start:stop]
+        if step >= 0 and steps.min() >= 0:
+            return step > self._recent.top_step
+        with_step = np.flatnonzero(steps >= 0)
+        without = np.flatnonzero(steps < 0)
+        return (not with_step.size or int(steps[with_step[0]]) > self._recent.top_step) and (
+            not without.size or int(batch.ts_ms[start + without[0]]) > self._recent.top_ts_ms
+        )
 
-    def _remember(self, step: int | None, keys: tuple[Key, ...]) -> None:
-        if step is not None and step > self._top_step:
-            self._top_step = step
-        self._latest.append((-1 if step is None else step, keys))
-        self._seen.update(keys)
-        if len(self._latest) > self._remembered:
-            self._seen.difference_update(self._latest.popleft()[1])
+
+def _breaks(batch: RecordBatch, max_skew_ms: int) -> list[int]:
+    """Records, beside the first, that do not simply go on from the one before.
+
+    That is: whose time goes back, or on by more than ``max_skew_ms``; whose step is not beyond all before in the
+    batch; and those without a step whose time stands still.
+    """
+    if not len(batch):
+        return []
+    passed: Integers = np.diff(batch.ts_ms)
+    step = batch.step[1:]
+    beyond = step > np.maximum.accumulate(batch.step)[:-1]
+    goes_on = (passed >= 0) & (passed <= max_skew_ms) & (beyond | ((step < 0) & (passed > 0)))
+    breaks: list[int] = (np.flatnonzero(~goes_on) + 1).tolist()
+    return breaks
 
 
 def _refused(arrival: Arrival, out: list[Outcome]) -> bool:
     """Whether a record was dropped on the spot: late data in bulk must not push out the memory of the others."""
-    return bool(out) and out[-1][1] is not None and out[-1][0].line == arrival.line
-
-
-def _identities(arrival: Arrival) -> tuple[Key, ...]:
-    """What makes two records the same one.
-
-    With a step: the same time, step, machine, worker and step time; or, whatever the time, the same step with the
-    same values. Without a step only a record that is the same in everything.
-    """
-    sample = arrival.sample
-    latencies = sample.worker_latencies_ms
-    workers: tuple[float | None, ...] | None = latencies
-    if latencies is not None and math.isnan(sum(latencies)):
-        # A silent worker is NaN, and NaN is not equal to itself.
-        workers = tuple(None if math.isnan(latency) else latency for latency in latencies)
-    who = (sample.step, sample.node, arrival.rank)
-    everything = (*who, workers, *_values_of(sample))
-    if sample.step is None:
-        return ((sample.ts_ms, *everything, *(sample.knobs or {}).items()),)
-    if sample.step_time_ms is None:
-        return (everything,)
-    return (everything, (sample.ts_ms, *who, sample.step_time_ms))
-
-
-def _hashable(value: Any) -> Any:
-    return tuple(_hashable(item) for item in value) if isinstance(value, list) else value
+    if not out:
+        return False
+    last, dropped = out[-1]
+    return dropped is not None and isinstance(last, Arrival) and last.line == arrival.line

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import msgspec
 
+from modekeeper.telemetry.bulk import BulkDecoder
 from modekeeper.telemetry.compressed import CompressedReader, PlainReader, StreamReader, compression_of
 from modekeeper.telemetry.decode import LineDecoder
 from modekeeper.telemetry.inputs import HEAD_BYTES, InputFile, RawInput, display_name
@@ -52,13 +53,16 @@ class TextInput:
         """Its name in a position: always encodable."""
         self.finished = False
         """Whether it has been read to its end for good."""
+        self.is_table = raw.path.lower().endswith(_TABLE_ENDINGS)
+        """Whether its name says that it is CSV."""
         self.at_end = False
         """Whether the last read came to the end of what there is."""
         self._limits = limits
         self._begin()
 
     def _begin(self) -> None:
-        self.decoder = LineDecoder(self._limits, table=self.raw.path.lower().endswith(_TABLE_ENDINGS))
+        self.decoder = LineDecoder(self._limits, table=self.is_table)
+        self.bulk = BulkDecoder(self._limits, self.decoder)
         self.splitter = LineSplitter(self._limits.max_line_bytes)
         self.text_bytes = 0
         self._compression: str | None = None
@@ -88,34 +92,46 @@ class TextInput:
         """Whether the line that no line feed has ended may be taken as it is, or there is none."""
         return not self.splitter.has_rest or self.splitter.rest_looks_whole
 
+    @property
+    def stands_before_a_line(self) -> bool:
+        """Whether all that was read of it has been taken, and no line has begun."""
+        return not (self.splitter.has_rest or self._prefix or self._to_skip or self._texts is not None)
+
+    def skip_lines(self, end: int, lines: int, header: str | None) -> None:
+        """Count lines up to the byte ``end`` of a plain file as read, and go on there."""
+        assert isinstance(self.raw, InputFile)  # noqa: S101 - only such a file is read in ranges
+        self._compression = "plain"
+        self.text_bytes += end - self.raw.offset
+        self.raw.skip_to(end)
+        self.splitter.lines += lines
+        self.decoder.header = header
+
     def next_cut(self) -> Cut | None:
-        """The lines of the next piece; an empty ``taken`` and no lines at the end of what there is.
+        """The lines of the next piece; an empty cut at the end of what there is.
 
         ``None`` where a pipe has nothing yet.
         """
         while True:
             text = self._next_text()
             if not text:
-                return None if text is None else Cut([], b"")
+                return None if text is None else self.splitter.feed(b"")
             if self._to_skip:
                 skipped = min(self._to_skip, len(text))
                 self._to_skip -= skipped
                 text = text[skipped:]
             cut = self.splitter.feed(text)
             self.text_bytes += len(cut.taken)
-            if cut.lines or cut.taken:
+            if not cut.is_empty:
                 return cut
 
     def finish(self) -> Cut:
         """The last line, if no line feed ended it: nothing more comes."""
         if self._compression is None and self._prefix:
+            # Too few bytes to tell what they are, and no line feed among them.
             self._compression = "plain"
-            cut = self.splitter.feed(self._prefix)
+            self.splitter.feed(self._prefix)
             self._prefix = b""
-            rest = self.splitter.finish()
-            cut = Cut(cut.lines + rest.lines, cut.taken + rest.taken)
-        else:
-            cut = self.splitter.finish()
+        cut = self.splitter.finish()
         self.text_bytes += len(cut.taken)
         return cut
 

@@ -3,22 +3,26 @@
 import bisect
 
 import msgspec
+import numpy as np
 
 from modekeeper.model.ingest import DropReason, RepairReason
-from modekeeper.telemetry.arrivals import Arrival, Outcome, moved_to
+from modekeeper.telemetry.arrivals import Arrival, moved_to
+from modekeeper.telemetry.batch import RecordBatch, Row, Stretch
 from modekeeper.telemetry.limits import IngestLimits
 
-__all__ = ["ReorderWindow", "Waiting", "WindowState"]
+__all__ = ["Outcome", "ReorderWindow", "Waiting", "WindowState"]
 
+Outcome = tuple[Arrival | Row, DropReason | None]
+"""The end of one record's way: accepted in its place, or dropped for a reason."""
 
-Waiting = tuple[int, int, int, Arrival]
+Waiting = tuple[int, int, int, Arrival | Row]
 """One record in the window: time, step, number of arrival, by which it is sorted; and the record."""
 
 
 class WindowState(msgspec.Struct, frozen=True, array_like=True):
     """A window at rest."""
 
-    waiting: list[Waiting]
+    waiting: list[tuple[int, int, int, Arrival]]
     arrived: int
     floor_ms: int | None
 
@@ -65,6 +69,34 @@ class ReorderWindow:
             self.floor_ms, _, _, released = waiting.pop(0)
             out.append((released, None))
 
+    def goes_last(self, ts_ms: int, step: int) -> bool:
+        """Whether a record would simply go behind all that wait. Without a step (``-1``) only a later one does."""
+        if self.floor_ms is not None and ts_ms < self.floor_ms:
+            return False
+        if not self._waiting:
+            return True
+        last_ms, last_step, _, _ = self._waiting[-1]
+        return ts_ms > last_ms or (ts_ms == last_ms and step >= max(last_step, 0))
+
+    def pass_through(self, batch: RecordBatch, start: int, stop: int, out: list[Outcome | Stretch]) -> None:
+        """Take in a run of records each of which goes behind all before; what may leave, leaves through ``out``."""
+        ts_ms = batch.ts_ms[start:stop]
+        latest_to_leave = int(ts_ms[-1]) - self._lateness_ms
+        leaving = max(int(np.searchsorted(ts_ms, latest_to_leave, side="right")), stop - start - self._most)
+        keep = max(0, self._most - (stop - start)) if leaving <= 0 else 0
+        waiting = self._waiting
+        while waiting and (len(waiting) > keep or waiting[0][0] <= latest_to_leave):
+            self.floor_ms, _, _, released = waiting.pop(0)
+            out.append((released, None))
+        leaving = max(0, leaving)
+        if leaving:
+            self.floor_ms = int(ts_ms[leaving - 1])
+            out.append(Stretch(batch, start, start + leaving))
+        steps = batch.step[start + leaving : stop].tolist()
+        for at, (waits_ms, step) in enumerate(zip(ts_ms[leaving:].tolist(), steps, strict=True), leaving):
+            waiting.append((waits_ms, step, self._arrived + at, Row(batch, start + at)))
+        self._arrived += stop - start
+
     def flush(self, out: list[Outcome]) -> None:
         """Let everything leave: the input is over."""
         for ts_ms, _, _, released in self._waiting:
@@ -74,7 +106,11 @@ class ReorderWindow:
 
     def state(self) -> WindowState:
         """Everything needed to go on elsewhere."""
-        return WindowState(list(self._waiting), self._arrived, self.floor_ms)
+        waiting = [
+            (ts_ms, step, arrived, record.batch.arrival(record.index) if isinstance(record, Row) else record)
+            for ts_ms, step, arrived, record in self._waiting
+        ]
+        return WindowState(waiting, self._arrived, self.floor_ms)
 
     def restore(self, state: WindowState) -> None:
         """Go on from ``state``."""
