@@ -4,15 +4,21 @@ import subprocess
 import sys
 from pathlib import Path
 
-HERE = Path(__file__).parent
-BENCHMARKS = ("startup/startup.py", "detect/score.py", "ingest/compare.py", "soak/watch_soak.py")
+REPOSITORY = Path(__file__).resolve().parents[1]
+BENCHMARKS = (
+    "benchmarks.startup.startup",
+    "benchmarks.detect.score",
+    "benchmarks.detect.speed",
+    "benchmarks.ingest.compare",
+    "benchmarks.soak.watch_soak",
+)
 
 
 def main() -> int:
     failed = []
     for name in BENCHMARKS:
         print(f"\n## {name}\n", flush=True)
-        if subprocess.run([sys.executable, HERE / name], cwd=HERE.parent, check=False).returncode:
+        if subprocess.run([sys.executable, "-m", name], cwd=REPOSITORY, check=False).returncode:
             failed.append(name)
     if failed:
         print(f"failed: {', '.join(failed)}", file=sys.stderr)

@@ -1,262 +1,178 @@
-"""Scores of the detectors on traces of real training runs, printed as Markdown tables.
+"""Scores of the detectors: on traces of real runs, on changes made from them, and against theory.
 
     python -m benchmarks.detect.score --data ../shared/data
+    python -m benchmarks.detect.score --no-peers --only splices,suites,bursts,theory --bars-only
+    python -m benchmarks.detect.score --out docs/benchmarks
 
-Protocol: everything is causal. A labelled change counts as found when a drift is confirmed within 100 samples
-after it; further alarms in that window do not count; alarms within 25 samples of each other merge. On suites
-without changes every alarm is false, and is given per 1,000 samples. A ramp counts as found when alarmed no later
-than 300 samples after the sample at which it had reached 5 % (delays are medians; they are counted from there, so
-earlier alarms have negative ones). Where river is installed, its ADWIN and Page-Hinkley tests run beside ours with
-their default settings, on step times in robust units of the first 60.
+Prints Markdown: one line for each bar first, the tables behind it. Speed is measured by ``benchmarks.detect.speed``.
 """
 
 import argparse
-import gzip
-import importlib.util
-import json
-import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-import msgspec
+from benchmarks.detect.bursts import bursts_section
+from benchmarks.detect.columns import settings_of
+from benchmarks.detect.disturbances import disturbances_section
+from benchmarks.detect.peers import OFFLINE, PEERS_TEXT, SLOW, peers
+from benchmarks.detect.plot import Scores, draw_splices
+from benchmarks.detect.protocol import PROTOCOL_TEXT, Detector, our_detector
+from benchmarks.detect.splices import splices_section
+from benchmarks.detect.stragglers import stragglers_section
+from benchmarks.detect.suites import suites_section
+from benchmarks.detect.tables import Section, bars_table
+from benchmarks.detect.theory import TheorySize, theory_section
+from benchmarks.detect.traces import TraceFolder
 
-from modekeeper.detect.panel import Panel
-from modekeeper.model.block import SampleBlock
-from modekeeper.model.sample import Sample
-from modekeeper.model.signal import Phase, Signal, SignalKind
+from modekeeper.detect.settings import DetectorSettings
 
 __all__ = ["main"]
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-FOUND_WITHIN = 100
-RAMP_WITHIN = 300
-MERGE_WITHIN = 25
-BURST_WITHIN = 2
-SCALING_SAMPLES = 60
-BLOCK_SAMPLES = 512
-STEADY = ("nanogpt_flat", "mlperf_gnn_iter", "mlperf_gnn_wall", "mlperf_llm")
-HELD_OUT = "sap_hana"
-"""Nothing was chosen by looking at it: latencies of a database's nightly tests, with regressions of known place."""
+PARTS = ("suites", "splices", "bursts", "stragglers", "disturbances", "theory")
+PAGE, PLOT = "detectors.md", "splices.svg"
+INTRODUCTION = """# Detectors, measured
 
-Alarms = Callable[[Sequence[Sample]], list[int]]
+What the detectors find, how late, and what they say where nothing happens, beside public detectors on the same
+streams. The page was written by the command below and nothing on it by hand; the settings are the defaults, the same
+for every suite. It holds no wall times: speed depends on the machine, and `python -m benchmarks.detect.speed` measures
+it on yours. The detectors are described in [DETECTORS](../DETECTORS.md); the traces are logs of real training runs.
+"""
 
 
-class Trace(msgspec.Struct, frozen=True):
-    """One labelled trace."""
+@dataclass(slots=True)
+class Run:
+    """What is scored, and with what."""
 
-    suite: str
-    samples: list[Sample]
-    label: dict[str, Any]
+    options: argparse.Namespace
+    settings: DetectorSettings
+    traces: TraceFolder
+    peers: Mapping[str, Detector]
+    seeds: Sequence[int]
+    curves: Scores = field(default_factory=dict)
 
-    @property
-    def changes(self) -> list[int]:
-        return [change["i"] for change in self.label.get("change_points") or []]
+    def detectors(self, left_out: Sequence[str] = ()) -> dict[str, Detector]:
+        """Ours first."""
+        others = {name: detector for name, detector in self.peers.items() if name not in left_out}
+        return {"modekeeper": our_detector(self.settings), **others}
+
+    def section(self, part: str) -> Section:
+        """Score one part."""
+        options, quick = self.options, self.options.quick
+        if part == "suites":
+            detectors = self.detectors(SLOW if quick else ())
+            return suites_section(self.traces, detectors, early=OFFLINE, held_out=not quick)
+        if part == "splices":
+            section, self.curves = splices_section(
+                self.traces, self.detectors(), seeds=self.seeds, each=options.each, early=OFFLINE
+            )
+            return section
+        if part == "bursts":
+            return bursts_section(self.traces, self.settings, self.detectors(SLOW if quick else ()))
+        if part == "stragglers":
+            return stragglers_section(self.traces, self.settings, seeds=self.seeds, streams=options.streams)
+        if part == "disturbances":
+            return disturbances_section(self.traces, self.settings, seeds=self.seeds, streams=options.disturbed)
+        few = 4 if quick else 1
+        size = TheorySize(
+            options.null_samples // few, options.trials // few, options.ar_samples // few, options.step_ms, options.seed
+        )
+        return theory_section(size, self.settings)
 
 
-class Tally(msgspec.Struct):
-    """Counts of one detector on one suite."""
-
-    files: int = 0
-    samples: int = 0
-    changes: int = 0
-    found: int = 0
-    false: int = 0
-    delays: list[int] = msgspec.field(default_factory=list)
-    elapsed_s: float = 0.0
-
-
-def read_traces(data: Path, suite: str, *, groups: bool = False) -> Iterator[Trace]:
-    """Traces of one suite in the order of their names; ``groups`` adds the peer groups of the labels."""
-    labels = json.loads((data / "labels.json").read_text(encoding="utf-8"))
-    for name in sorted(labels):
-        label = labels[name]
-        if label["suite"] == suite:
-            peers = tuple(label["peer_group"]) if groups else None
-            with gzip.open(data / "traces" / f"{name}.jsonl.gz", "rt", encoding="utf-8") as lines:
-                yield Trace(suite, [to_sample(json.loads(line), peers) for line in lines], label)
-
-
-def to_sample(row: dict[str, Any], groups: tuple[str, ...] | None) -> Sample:
-    """A record of the files, whose numbers are clean, as a sample."""
-    workers = row.get("worker_latencies_ms")
-    return Sample(
-        ts_ms=int(datetime.fromisoformat(row["ts"]).timestamp() * 1000),
-        step=row.get("step"),
-        step_time_ms=row.get("step_time_ms"),
-        loss=row.get("loss"),
-        throughput=row.get("throughput"),
-        node=row.get("node"),
-        gpu_model=row.get("gpu_model"),
-        worker_latencies_ms=None if workers is None else tuple(workers),
-        worker_groups=groups,
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Score the detectors on labelled traces of real training runs.")
+    parser.add_argument("--data", type=Path, default=REPOSITORY / ".." / "shared" / "data", help="folder of the traces")
+    parser.add_argument("--only", default=",".join(PARTS), help=f"parts to run, by comma: {', '.join(PARTS)}")
+    parser.add_argument("--no-peers", action="store_true", help="ours alone")
+    parser.add_argument(
+        "--quick", action="store_true", help="one seed, fewer samples, no held-out suites, no slow peer"
     )
-
-
-def panel_signals(samples: Sequence[Sample]) -> list[Signal]:
-    """All signals of the panel on one trace."""
-    panel = Panel()
-    signals = []
-    for start in range(0, len(samples), BLOCK_SAMPLES):
-        signals += panel.update(SampleBlock.from_samples(samples[start : start + BLOCK_SAMPLES], start))
-    return signals
-
-
-def modekeeper_drift(samples: Sequence[Sample]) -> list[int]:
-    """Samples at which our panel confirms a drift, of any metric and direction."""
-    drifts = [s for s in panel_signals(samples) if s.kind is SignalKind.DRIFT]
-    return sorted({s.at_index for s in drifts if s.phase is Phase.CONFIRMED})
-
-
-def river_peers() -> dict[str, Alarms]:
-    """ADWIN (Bifet and Gavalda, 2007) and Page-Hinkley (Page, 1954) of river, where it is installed."""
-    if importlib.util.find_spec("river") is None:
-        return {}
-    from river import drift  # noqa: PLC0415 - an optional peer, slow to import
-
-    return {
-        "river ADWIN": lambda samples: river_alarms(drift.ADWIN(), samples),
-        "river PageHinkley": lambda samples: river_alarms(drift.PageHinkley(), samples),
-    }
-
-
-def river_alarms(detector: Any, samples: Sequence[Sample]) -> list[int]:
-    """Alarms on step times in robust units of the first samples."""
-    alarms: list[int] = []
-    first: list[float] = []
-    middle = spread = 0.0
-    for index, sample in enumerate(samples):
-        if sample.step_time_ms is None:
-            continue
-        if len(first) < SCALING_SAMPLES:
-            first.append(sample.step_time_ms)
-            middle = statistics.median(first)
-            spread = 1.4826 * statistics.median(abs(v - middle) for v in first) or 0.01 * middle
-            continue
-        detector.update((sample.step_time_ms - middle) / spread)
-        if detector.drift_detected:
-            alarms.append(index)
-    return alarms
-
-
-def merged(alarms: Sequence[int]) -> list[int]:
-    """Alarms without those that follow another within ``MERGE_WITHIN`` samples."""
-    kept: list[int] = []
-    last = None
-    for alarm in alarms:
-        if last is None or alarm - last > MERGE_WITHIN:
-            kept.append(alarm)
-        last = alarm
-    return kept
-
-
-def score(trace: Trace, alarms: Sequence[int], tally: Tally) -> None:
-    """Add one trace to the counts."""
-    tally.files += 1
-    tally.samples += len(trace.samples)
-    onset = trace.label.get("onset_5pct")
-    if trace.suite == "nanogpt_ramp" and onset is not None:
-        tally.changes += 1
-        before = [alarm for alarm in alarms if alarm <= onset + RAMP_WITHIN]
-        tally.found += bool(before)
-        tally.delays += [before[0] - onset] if before else []
-        return
-    rest = list(alarms)
-    for change in trace.changes:
-        tally.changes += 1
-        inside = [alarm for alarm in rest if change <= alarm <= change + FOUND_WITHIN]
-        tally.found += bool(inside)
-        tally.delays += [inside[0] - change] if inside else []
-        rest = [alarm for alarm in rest if alarm not in inside]
-    tally.false += len(merged(rest))
-
-
-def drift_table(traces: dict[str, list[Trace]], detectors: dict[str, Alarms]) -> list[str]:
-    lines = [
-        "| detector | suite | files | samples | changes | found | delay | false alarms | per 1,000 | samples/s |",
-        "|---|---|--:|--:|--:|--:|--:|--:|--:|--:|",
-    ]
-    for name, alarms in detectors.items():
-        steady = Tally()
-        for suite, members in traces.items():
-            tally = Tally()
-            for trace in members:
-                begin = time.perf_counter()
-                found = alarms(trace.samples)
-                tally.elapsed_s += time.perf_counter() - begin
-                score(trace, found, tally)
-            lines.append(drift_row(name, suite, tally))
-            if suite in STEADY:
-                for field in ("files", "samples", "false", "elapsed_s"):
-                    setattr(steady, field, getattr(steady, field) + getattr(tally, field))
-        lines.append(drift_row(name, "**all steady**", steady))
-    return lines
-
-
-def drift_row(detector: str, suite: str, tally: Tally) -> str:
-    delay = f"{statistics.median(tally.delays):.0f}" if tally.delays else "-"
-    rate = f"{1000 * tally.false / tally.samples:.3f}" if suite != "nanogpt_ramp" else "-"
-    false = str(tally.false) if suite != "nanogpt_ramp" else "-"
-    speed = f"{tally.samples / tally.elapsed_s:,.0f}"
-    return (
-        f"| {detector} | {suite} | {tally.files} | {tally.samples:,} | {tally.changes} | {tally.found} | {delay}"
-        f" | {false} | {rate} | {speed} |"
-    )
-
-
-def burst_table(traces: Sequence[Trace]) -> list[str]:
-    """Pauses of ``mlperf_gnn_wall`` found as bursts, and named as periodic."""
-    pauses = found = named = others = misnamed = 0
-    for trace in traces:
-        bursts = [s for s in panel_signals(trace.samples) if s.kind is SignalKind.BURST]
-        confirmed = [s for s in bursts if s.phase is Phase.CONFIRMED]
-        labelled = trace.label["bursts"]
-        for pause in labelled:
-            near = [s for s in confirmed if abs(s.since_index - pause) <= BURST_WITHIN]
-            pauses, found = pauses + 1, found + bool(near)
-            named += any(s.cause == "periodic_pause" for s in near)
-        rest = [s for s in confirmed if all(abs(s.since_index - p) > BURST_WITHIN for p in labelled)]
-        others += len(rest)
-        misnamed += sum(s.cause == "periodic_pause" for s in rest)
-    return [
-        "| suite | pauses | found as bursts | named periodic | other bursts | of them named periodic |",
-        "|---|--:|--:|--:|--:|--:|",
-        f"| mlperf_gnn_wall | {pauses} | {found} | {named} | {others} | {misnamed} |",
-    ]
-
-
-def straggler_table(data: Path) -> list[str]:
-    """Workers blamed on the trace whose long stage is no machine's fault: there should be none."""
-    lines = ["| suite | peer groups | workers blamed | undecided about |", "|---|---|---|---|"]
-    for groups in (True, False):
-        for trace in read_traces(data, "straggler_bytedance", groups=groups):
-            signals = [s for s in panel_signals(trace.samples) if s.kind is SignalKind.STRAGGLER]
-            blamed = sorted({w for s in signals if s.phase is Phase.CONFIRMED for w in s.workers})
-            unsure = sorted({w for s in signals if s.phase is Phase.UNDECIDED for w in s.workers})
-            given = "given" if groups else "not given"
-            lines.append(f"| straggler_bytedance | {given} | {blamed or 'none'} | {unsure or 'none'} |")
-    return lines
+    parser.add_argument("--bars-only", action="store_true", help="print the bars, not the tables")
+    parser.add_argument("--out", type=Path, help=f"folder for {PAGE} and {PLOT}")
+    parser.add_argument("--seed", type=int, default=1, help="the first seed")
+    parser.add_argument("--seeds", type=int, default=3, help="how many seeds")
+    parser.add_argument("--each", type=int, default=12, help="splices of each seed, band and direction")
+    parser.add_argument("--streams", type=int, default=3, help="streams of each seed, straggler scenario and factor")
+    parser.add_argument("--disturbed", type=int, default=6, help="streams of each seed and disturbance")
+    parser.add_argument("--null-samples", type=int, default=200_000, help="Gaussian samples without a change")
+    parser.add_argument("--trials", type=int, default=100, help="Gaussian streams with each size of change")
+    parser.add_argument("--ar-samples", type=int, default=60_000, help="samples of each AR(1) coefficient")
+    parser.add_argument("--step-ms", type=float, default=10_000.0, help="mean step time of the AR(1) streams")
+    parser.add_argument("--false-alarms-per-day", type=float, help="the detectors' setting, where not the default")
+    return parser.parse_args(arguments)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description="Score the detectors on labelled traces of real training runs.")
-    parser.add_argument("--data", type=Path, default=REPOSITORY / ".." / "shared" / "data", help="folder of the traces")
-    options = parser.parse_args(arguments)
-    if not (options.data / "labels.json").is_file():
-        sys.stderr.write(f"ERROR: no labels.json in {str(options.data)!r}. Give --data the folder of the traces.\n")
+    options = parse(arguments)
+    wanted = [part.strip() for part in options.only.split(",")]
+    if error := complaint(options, wanted):
+        sys.stderr.write(f"ERROR: {error}\n")
         return 2
-    suites = ("nanogpt_step", "nanogpt_ramp", *STEADY, HELD_OUT)
-    traces = {suite: list(read_traces(options.data, suite)) for suite in suites}
-    tables = (
-        drift_table(traces, {"modekeeper": modekeeper_drift, **river_peers()}),
-        burst_table(traces["mlperf_gnn_wall"]),
-        straggler_table(options.data),
+    try:
+        settings = settings_of(options.false_alarms_per_day)
+    except ValueError as error:
+        sys.stderr.write(f"ERROR: {error}. Leave out --false-alarms-per-day.\n")
+        return 2
+    run = Run(
+        options=options,
+        settings=settings,
+        traces=TraceFolder(options.data),
+        peers={} if options.no_peers else peers(),
+        seeds=range(options.seed, options.seed + (1 if options.quick else options.seeds)),
     )
-    print("\n\n".join("\n".join(table) for table in tables))
+    sections = []
+    for part in wanted:
+        begin = time.perf_counter()
+        sections.append(run.section(part))
+        sys.stderr.write(f"{part}: {time.perf_counter() - begin:.1f} s\n")
+    bars = bars_table([bar for section in sections for bar in section.bars]).markdown()
+    tables = "\n\n".join(section.markdown() for section in sections)
+    print(bars if options.bars_only else f"{bars}\n\n{tables}")
+    if options.out is not None:
+        command = " ".join(["python -m benchmarks.detect.score", *shown(arguments)])
+        write(options.out, command, bars, tables, run)
     return 0
+
+
+def complaint(options: argparse.Namespace, wanted: Sequence[str]) -> str:
+    """What is wrong with the arguments, or an empty text."""
+    if unknown := [part for part in wanted if part not in PARTS]:
+        return f"no such part: {unknown[0]!r}. Choose from {', '.join(PARTS)}."
+    if not (options.data / "labels.json").is_file():
+        return f"no labels.json in {str(options.data)!r}. Give --data the folder of the traces."
+    counts = ("seeds", "each", "streams", "disturbed", "null_samples", "trials", "ar_samples")
+    if low := [name for name in counts if getattr(options, name) < 1]:
+        return f"--{low[0].replace('_', '-')} is too low. Give at least 1."
+    if options.seed < 0 or options.step_ms <= 0:
+        return "--seed and --step-ms cannot be negative. Give a seed of at least 0 and a step time above 0."
+    return ""
+
+
+def shown(arguments: Sequence[str] | None) -> list[str]:
+    """The arguments as given, without the place of the data."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    kept, skip = [], False
+    for argument in given:
+        if not skip and argument != "--data" and not argument.startswith("--data="):
+            kept.append(argument)
+        skip = argument == "--data"
+    return ["--data ../shared/data", *kept]
+
+
+def write(folder: Path, command: str, bars: str, tables: str, run: Run) -> None:
+    """The page, and the plot where splices were scored."""
+    folder.mkdir(parents=True, exist_ok=True)
+    parts = [INTRODUCTION.strip(), f"```sh\n{command}\n```", PROTOCOL_TEXT, "## Bars", bars]
+    if run.peers:
+        parts += ["## Peers", PEERS_TEXT]
+    if run.curves:
+        draw_splices(run.curves, folder / PLOT)
+        parts.append(f"![F1 and median delay by size of change]({PLOT})")
+    (folder / PAGE).write_text("\n\n".join([*parts, tables]) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

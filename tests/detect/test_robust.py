@@ -6,9 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.detect.streams import noisy
 
-from modekeeper.detect.history import History, Position
 from modekeeper.detect.peer_window import column_medians
-from modekeeper.detect.reference import cell_mean, learn_reference
 from modekeeper.detect.robust import (
     clamp,
     huber_location,
@@ -89,34 +87,3 @@ def test_column_medians_are_numpys(rows: int, columns: int, seed: int) -> None:
     values[rng.random(size=values.shape) < 0.3] = np.nan
     expected = [float(np.median(c[np.isfinite(c)])) if np.isfinite(c).any() else np.nan for c in values.T]
     assert column_medians(values) == pytest.approx(expected, nan_ok=True)
-
-
-def test_the_noise_of_a_reference_covers_autocorrelation() -> None:
-    rng = np.random.default_rng(0)
-    walk = np.zeros(400)
-    for i in range(1, 400):
-        walk[i] = 0.8 * walk[i - 1] + 0.6 * rng.standard_normal()
-    correlated, independent = learn_reference(100.0 + walk), learn_reference(100.0 + rng.standard_normal(400))
-    assert correlated.standard_error(50) > 2.0 * independent.standard_error(50)
-    assert independent.inflation < 2.0
-
-
-def test_one_spike_moves_a_cell_by_no_more_than_the_clip() -> None:
-    reference = learn_reference(noisy(100.0, 200))
-    cell = np.array([100.0, 100.0, 1e9, 100.0, 100.0])
-    assert cell_mean(cell, reference) <= reference.clip / 5 + abs(100.0 - reference.level)
-
-
-@given(st.integers(1, 8), st.integers(0, 60))
-def test_history_keeps_the_newest_values_by_number(capacity: int, count: int) -> None:
-    history = History(capacity)
-    for number in range(count):
-        history.append(float(number), Position(number, None, 10 * number))
-    newest = list(range(max(count - capacity, 0), count))
-    assert history.values(count - capacity, count).tolist() == newest
-    assert [history.position(number).index for number in newest] == newest
-    assert len(history.values(0, count)) <= 2 * capacity
-    copy = History(capacity)
-    copy.restore(history.snapshot())
-    assert copy.values(0, count).tolist() == history.values(0, count).tolist()
-    assert copy.count == history.count

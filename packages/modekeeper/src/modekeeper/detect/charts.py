@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from modekeeper.model.block import FloatColumn
 
-__all__ = ["Bank", "Crossing", "Yardstick", "threshold_for"]
+__all__ = ["Bank", "Crossing", "Yardstick", "certainty_for", "threshold_for"]
 
 SHIFTS = (1.0, 2.0, 4.0)
 """In standard deviations; the first two of the slow noise, the last of the fast one."""
@@ -25,9 +25,7 @@ HEAD_STARTS = (0.0, 0.0, 1.0)
 """Nats by which each chart's threshold is lower than the common one: the share of the false alarms of the last chart,
 which decides about the largest changes within one or two samples, is as large as that of the others."""
 UNIT = 1 << 20
-CHARTS = tuple(
-    (shift, 0.5 * shift * shift, sign, shift == SHIFTS[-1]) for sign in (1.0, -1.0) for shift in SHIFTS
-)
+CHARTS = tuple((shift, 0.5 * shift * shift, sign, shift == SHIFTS[-1]) for sign in (1.0, -1.0) for shift in SHIFTS)
 """For each chart: its shift, half its square, its direction, and whether it counts in the fast noise."""
 LOOSE_Z = 6.0
 """A sample counts for at most so many standard deviations: one alone may be enough to suspect a change …"""
@@ -39,13 +37,16 @@ SPIKE_Z = 4.5
 SPIKE_MEMORY = 2000
 """Samples a spike is remembered for."""
 OVERSHOOT = 1.166
-"""A sum ends above its threshold by about half of this, in standard deviations (D. Siegmund, Sequential Analysis, 1985)."""
+"""A sum passes its threshold by about half of this, in standard deviations (D. Siegmund, Sequential Analysis, 1985)."""
+
+RUNS_OVERSHOOT = 0.21
+"""The integral of that approximation for runs of 16 to 100 samples."""
 
 IntTable = NDArray[np.int64]
 
 
 def threshold_for(mean_samples_between_alarms: float) -> int:
-    """The threshold of the slow charts, in ``UNIT`` parts of a nat, by Siegmund's approximation for independent samples."""
+    """The threshold of the slow charts in ``UNIT`` parts of a nat: Siegmund's approximation, independent samples."""
     charts = zip(SHIFTS, HEAD_STARTS, strict=True)
     rate = sum(shift * shift * math.exp(start - OVERSHOOT * shift) for shift, start in charts)
     return round(UNIT * math.log(mean_samples_between_alarms * rate))
@@ -59,6 +60,19 @@ class Crossing(msgspec.Struct, frozen=True):
     since: int
     """Number of the first value of its excursion."""
     upwards: bool
+
+
+def certainty_for(mean_samples_between_alarms: float) -> float:
+    """Standard errors by which the mean of a run must be off, whatever run is looked at.
+
+    The mean time between chance excursions of the largest standardised mean of the runs that end at a sample (D.
+    Siegmund and E. S. Venkatraman, Using the generalized likelihood ratio statistic for sequential detection of a
+    change-point, Annals of Statistics 23, 1995), solved for its size.
+    """
+    z = 4.0
+    for _ in range(8):
+        z = math.sqrt(2.0 * math.log(2.0 * z * RUNS_OVERSHOOT * mean_samples_between_alarms / math.sqrt(2.0 * math.pi)))
+    return z
 
 
 class Yardstick(NamedTuple):
@@ -101,7 +115,7 @@ class Bank(msgspec.Struct):
             if total == 0 and z <= 0.5 * shift:
                 since[chart] = number + 1
                 continue
-            z = cap if z > cap else floor if z < floor else z
+            z = cap if z > cap else max(z, floor)
             total += round((shift * z - half) * UNIT)
             if total > 0:
                 sums[chart] = total
@@ -154,10 +168,7 @@ class Bank(msgspec.Struct):
     def _paths(self, z_slow: FloatColumn, z_fast: FloatColumn, tight: NDArray[np.bool_] | bool) -> IntTable:
         """Sums without the floor at zero: ``int64[6, n]``."""
         paths: IntTable = np.empty((len(CHARTS), len(z_slow)), dtype=np.int64)
-        if isinstance(tight, bool):
-            cap, floor = (TIGHT_Z, TIGHT_AGAINST_Z) if tight else (LOOSE_Z, -LOOSE_Z)
-        else:
-            cap, floor = np.where(tight, TIGHT_Z, LOOSE_Z), np.where(tight, TIGHT_AGAINST_Z, -LOOSE_Z)
+        cap, floor = np.where(tight, TIGHT_Z, LOOSE_Z), np.where(tight, TIGHT_AGAINST_Z, -LOOSE_Z)
         bounded = {
             (is_fast, sign): np.minimum(np.maximum((z_fast if is_fast else z_slow) * sign, floor), cap)
             for is_fast in (False, True)

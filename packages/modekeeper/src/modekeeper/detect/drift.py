@@ -37,6 +37,8 @@ SCHEDULE_COLUMNS = ("batch_size", "seq_len")
 SCHEDULES_KEPT = 8
 RECOVERY_LOOK = 10
 """A recovery is looked for every so many values."""
+NOISY_REL = 0.1
+"""A series that hides changes of this size is not called steady."""
 WAIT_WINDOW = 100
 FAR_BETTER = 2.0
 """A level this many times ``abrupt_effect_rel`` better than the healthy one is a new level, no recovery."""
@@ -95,12 +97,12 @@ class DriftDetector:
         if math.isfinite(metrics["batch_size"]) or math.isfinite(metrics["seq_len"]):
             self._watch_schedule(block)
             self._forget_schedules()
-        self._last = Position(one.index, None if one.step == MISSING_STEP else one.step, one.ts_ms)
+        self._last = Position(one.at_index, None if one.step == MISSING_STEP else one.step, one.ts_ms)
         value = metrics[self._metric]
         if one.paused or not math.isfinite(value):
             return []
         core = self._core
-        core.history.append(clamp(value), one.index, one.step, one.ts_ms, metrics["data_wait_ms"])
+        core.history.append(clamp(value), one.at_index, one.step, one.ts_ms, metrics["data_wait_ms"])
         return self._heard(core.advance_one()) if self._active is None else self._judge()
 
     def _judge(self) -> list[Signal]:
@@ -315,7 +317,7 @@ class DriftDetector:
         return text
 
     def conclude(self) -> list[Signal]:
-        """Undecided where no level could be learned, or a change began too late to be told."""
+        """Undecided where no level could be learned, a change began too late to be told, or the noise hides most."""
         count, need = self._core.judged, self._settings
         kind = SignalKind.DRIFT
         if count == 0:
@@ -328,6 +330,13 @@ class DriftDetector:
         if self._suspect is not None:
             text = f"the input ended before this could be told from chance: {self._suspect.explanation}"
             return [msgspec.structs.replace(self._suspect, phase=Phase.UNDECIDED, explanation=text)]
+        detectable = self._core.detectable_rel
+        if detectable is not None and detectable > NOISY_REL:
+            text = (
+                f"{wording.metric_name(self._metric)} is too noisy, or its samples lean too much on each other:"
+                f" a change below {wording.percent(detectable)} cannot be told from chance"
+            )
+            return [undecided(kind, self._metric, self._last, text, count)]
         return []
 
     def snapshot(self) -> dict[str, Any]:

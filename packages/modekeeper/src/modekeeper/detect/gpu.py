@@ -77,7 +77,7 @@ class GpuDetector:
         if one.paused or not math.isfinite(value):
             return []
         since = self._history.count
-        self._history.append(min(max(value, 0.0) + NO_SIGN, 100.0), one.index, one.step, one.ts_ms)
+        self._history.append(min(max(value, 0.0) + NO_SIGN, 100.0), one.at_index, one.step, one.ts_ms)
         self._beside.append(tuple([one.metrics[name] for name, _, _ in BESIDE]))
         if len(self._beside) > 2 * self._window:
             del self._beside[: -self._window]

@@ -138,7 +138,9 @@ class History:
         if first < 0:
             raise IndexError("the window begins before what is kept")
         values = self._values[0]
-        return np.ndarray((len(stops), size), np.float64, values, first * FLOAT_BYTES, (step * FLOAT_BYTES, FLOAT_BYTES))
+        return np.ndarray(
+            (len(stops), size), np.float64, values, first * FLOAT_BYTES, (step * FLOAT_BYTES, FLOAT_BYTES)
+        )
 
     def position(self, number: int) -> Position:
         """Position of value ``number``, or of the oldest one kept."""

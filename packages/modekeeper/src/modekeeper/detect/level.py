@@ -1,23 +1,26 @@
 """Sustained changes of the level of one series: the core the drift detector wraps.
 
 An abrupt change is suspected by a bank of CUSUM charts against a lagged robust reference (``charts.py``) and confirmed
-once it has lasted and its size is beyond doubt. A slow ramp is found by comparing the newest window with the first one
-after the last change, in standard errors of the difference.
+once it has lasted and its size is beyond doubt. A slow ramp shows against the first window of the level (``ramp.py``).
 
 Values are judged in runs: whatever can be computed for many at once is, up to the next value at which something may
 happen. What comes out is the same one value at a time.
 """
 
 import math
+from bisect import bisect_left
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 import numpy as np
 
-from modekeeper.detect.charts import Bank, Yardstick, threshold_for
-from modekeeper.detect.history import History, Position
-from modekeeper.detect.reference import Reference, learn_reference, learn_references, locations
-from modekeeper.detect.robust import normal_confidence, relative, robust_sd, split_position
+from modekeeper.detect.charts import Bank, Yardstick, certainty_for, threshold_for
+from modekeeper.detect.history import History
+from modekeeper.detect.level_change import LevelChange, measure
+from modekeeper.detect.ramp import LOOK, RampState, RampWatch
+from modekeeper.detect.reference import Reference, learn_reference, learn_references
+from modekeeper.detect.robust import split_position
 from modekeeper.detect.settings import DetectorSettings
 from modekeeper.model.block import FloatColumn
 
@@ -27,15 +30,12 @@ AHEAD = 4096
 """Values appended before they are judged, at most."""
 REFRESH = 100
 """The reference is computed again every so many values."""
-LOOK = 50
-"""A slow change is looked for every so many values."""
 RECHECK = 5
 """Values between two looks at a suspicion that cannot be confirmed yet."""
 LINGERING = 100
 """A suspicion is dropped when it cannot be confirmed after so many values …"""
 PROMISING = 0.75
 """… and when it has lasted, but its size is below this share of the effect floor."""
-INTERVAL_90 = 1.645
 HALVES_SD = 3.0
 """The halves of a first window may differ by so many standard errors of their difference."""
 TRIES = 5
@@ -47,50 +47,20 @@ TAIL = 10
 """Values at the end of a run that must still be at the new level."""
 STANDING = 0.5
 """Share of the shift at which they are."""
+CERTAIN_SE = 2.5
+"""Standard errors by which the end of a run must be off to say that the run is over, or the run to go on with it."""
 FITTED_BEFORE = 40
 """The onset may lie so many values before the excursion of the chart."""
 FEWEST_AFTER = 2
-MAX_RAMP_MEANS = 128
 DAY_MS = 86_400_000.0
 LEAST_PACE_MS, MOST_PACE_MS = 1.0, 600_000.0
-LEAST_MEAN_SAMPLES = 2000.0
-
-
-class LevelChange(msgspec.Struct, frozen=True, kw_only=True):
-    """A change of level, ``suspected`` or not, with its evidence in the unit of the series."""
-
-    suspected: bool
-    slow: bool
-    start: int
-    """Number of the first value measured as the level after."""
-    stop: int
-    """Number of the value after the last one measured, at which this was decided."""
-    since: Position
-    at: Position
-    before: Reference
-    after: float
-    standard_error: float
-    """Of the difference, had the noise stayed what it was: what the change is tested with."""
-    spread: float
-    """The same with the noise of the new level, where that is larger."""
-    confidence: float
-    samples_used: int
-    announced: bool = False
-    """Whether it was suspected before."""
-    anchor: Reference | None = None
-    """The first window of the level that was left, where it lasted long enough."""
-
-    @property
-    def effect(self) -> float | None:
-        """Relative to the level before; ``None`` where that was zero."""
-        return relative(self.after, self.before.level)
-
-    @property
-    def interval(self) -> tuple[float | None, float | None]:
-        """90 % interval of :attr:`effect`."""
-        half = INTERVAL_90 * self.spread
-        level = self.before.level
-        return relative(self.after - half, level), relative(self.after + half, level)
+SELDOM_LOOKED = 2.0
+"""Runs are tested only while something is suspected, and every few values: so many times more seldom do chance
+excursions pass (measured on Gaussian noise)."""
+EAGER = 4.0
+"""So many times as often as an alarm may be false, a suspicion may be …"""
+LEAST_EAGER, MOST_EAGER = 400_000.0, 5000.0
+"""… but at least once, and at most, in so many samples: a suspicion changes nothing, so it may come early."""
 
 
 class Suspicion(msgspec.Struct, frozen=True):
@@ -110,13 +80,12 @@ class LevelState(msgspec.Struct, kw_only=True):
     """Number of the first value of the present level."""
     learn_from: int
     """Number of the first value the level is learned from."""
+    ramp: RampState
     reference: Reference | None = None
-    anchor: Reference | None = None
-    """The first window of the present level."""
     bank: Bank | None = None
     suspicion: Suspicion | None = None
-    ramp_means: list[float] = msgspec.field(default_factory=list)
-    ramp_positions: list[Position] = msgspec.field(default_factory=list)
+    certain_z: float = 0.0
+    """Standard errors by which a change must be away from none to be confirmed."""
 
 
 class LevelCore:
@@ -132,8 +101,7 @@ class LevelCore:
         self.history = History(self.reach, beside=True)
         self.judged = 0
         """Values judged so far."""
-        warmup = settings.warmup_samples
-        self._state = LevelState(since=warmup, learn_from=warmup)
+        self._begin_level(settings.warmup_samples)
         self._yardstick = Yardstick(0.0, 1.0, 1.0)
 
     @property
@@ -144,7 +112,7 @@ class LevelCore:
     @property
     def anchor(self) -> Reference | None:
         """The first window of the present level; ``None`` until it is full."""
-        return self._state.anchor
+        return self._state.ramp.anchor
 
     @property
     def suspected(self) -> bool:
@@ -156,6 +124,15 @@ class LevelCore:
         """Values judged at the present level."""
         return self.judged - self._state.since
 
+    @property
+    def detectable_rel(self) -> float | None:
+        """The smallest relative change that can be told from the noise as long as a suspicion is looked into."""
+        reference = self._state.reference
+        if reference is None or reference.scale == 0:
+            return None
+        certain = self._state.certain_z * reference.standard_error(LINGERING)
+        return max(self._settings.abrupt_effect_rel, certain / reference.scale)
+
     def recent(self, samples: int) -> FloatColumn:
         """The newest judged values, at most ``samples``."""
         return self.history.values(max(self.judged - samples, 0), self.judged)
@@ -163,7 +140,7 @@ class LevelCore:
     def settle_at(self, reference: Reference, since: int) -> None:
         """Say that the series is at a known level again, from value number ``since``."""
         self._begin_level(since)
-        self._state.anchor = reference
+        self._state.ramp.anchor = reference
         self._refer_to(reference)
         self._watch_from(self.judged)
 
@@ -201,7 +178,11 @@ class LevelCore:
 
     def _begin_level(self, since: int) -> None:
         since = max(since, self.judged - self.reach)
-        self._state = LevelState(since=since, learn_from=since)
+        self._take_over(LevelState(since=since, learn_from=since, ramp=RampState(since=since, learn_from=since)))
+
+    def _take_over(self, state: LevelState) -> None:
+        self._state = state
+        self._ramp = RampWatch(self._settings, self.history, state.ramp)
 
     def _refer_to(self, reference: Reference) -> None:
         self._state.reference = reference
@@ -227,6 +208,7 @@ class LevelCore:
         tolerance = max(self._settings.abrupt_effect_rel * found.scale, HALVES_SD * noise)
         if difference > tolerance and due - state.since < TRIES * need:
             state.learn_from += TAIL
+            state.ramp.learn_from = state.learn_from
             return
         self._refer_to(found)
         self._watch_from(due)
@@ -242,15 +224,17 @@ class LevelCore:
         last_spike = number - len(window) + int(spikes[-1]) if len(spikes) else number - 10**6
         if state.bank is not None:
             last_spike = max(last_spike, state.bank.last_spike)
-        state.bank = Bank.at_zero(self._threshold(window, number), number, last_spike)
+        seldom = self._mean_samples_between_alarms(window, number)
+        state.certain_z = max(certainty_for(seldom / SELDOM_LOOKED), self._settings.drift_z)
+        state.bank = Bank.at_zero(threshold_for(min(max(seldom / EAGER, MOST_EAGER), LEAST_EAGER)), number, last_spike)
 
-    def _threshold(self, window: FloatColumn, number: int) -> int:
+    def _mean_samples_between_alarms(self, window: FloatColumn, number: int) -> float:
         """By the false alarms a day that are put up with, and the pace of the samples."""
         times = self.history.times_ms(number - len(window), number)
         pace_ms = float(times[-1] - times[0]) / max(len(times) - 1, 1)
         per_day = DAY_MS / min(max(pace_ms, LEAST_PACE_MS), MOST_PACE_MS)
         # A false alarm comes with a second one, when the level is found to be back.
-        return threshold_for(max(2.0 * per_day / self._settings.false_alarms_per_day, LEAST_MEAN_SAMPLES))
+        return max(2.0 * per_day / self._settings.false_alarms_per_day, MOST_EAGER)
 
     # Going on while nothing is suspected
 
@@ -260,70 +244,46 @@ class LevelCore:
         bank = state.bank
         if bank is None:
             raise RuntimeError("charts are set whenever there is a reference")
-        limit = self._no_farther(limit)
-        slow_at = self._slow_candidate(start, limit)
-        stop = limit if slow_at is None else slow_at
-        references = self._references(start, stop)
+        limit = self._ramp.no_farther(start, limit)
+        references = self._references(start, limit)
+        ramp = self._ramp.find(start, limit, _slow_sd(state.reference, references))
+        stop = limit if ramp is None else ramp[0]
         crossing = bank.take(self.history.values(start, stop), start, self._yardsticks(references, start, stop))
         self._move_on(references, stop if crossing is None else crossing.number + 1)
         if crossing is not None:
             return self._begin_suspicion(crossing.since, upwards=crossing.upwards)
-        return None if slow_at is None else self._slow_change()
+        return None if ramp is None else self._confirm_ramp(ramp[1])
 
     def _references(self, start: int, stop: int) -> list[tuple[int, Reference]]:
         """References that come into force after ``start`` and up to ``stop``, with the number of values judged then."""
-        state, settings = self._state, self._settings
-        learned = max(settings.first_reference_samples, 1)
-        first = (start // REFRESH + 1) * REFRESH
-        stops = [c for c in range(first, stop + 1, REFRESH)]
+        learn_from, settings = self._state.learn_from, self._settings
         lag, size = settings.reference_lag_samples, settings.reference_samples
-        young = [c for c in stops if c - lag - size < state.learn_from]
+        counts = range((start // REFRESH + 1) * REFRESH, stop + 1, REFRESH)
+        growing = [count for count in counts if count - lag - size < learn_from]
         found = [
-            (c, learn_reference(self.history.values(state.learn_from, c - lag)))
-            for c in young
-            if c - lag - state.learn_from >= learned
+            (count, learn_reference(self.history.values(learn_from, count - lag)))
+            for count in growing
+            if count - lag - learn_from >= settings.first_reference_samples
         ]
-        old = stops[len(young) :]
-        if old:
-            rows = self.history.windows([c - lag for c in old], size)
-            found += zip(old, learn_references(rows), strict=True)
+        full = counts[len(growing) :]
+        if full:
+            rows = self.history.windows([count - lag for count in full], size)
+            found += zip(full, learn_references(rows), strict=True)
         return found
 
     def _yardsticks(self, references: list[tuple[int, Reference]], start: int, stop: int) -> FloatColumn:
-        columns = [self._yardstick, *(self._yardstick_of(reference) for _, reference in references)]
-        bounds = np.diff([start, *(count for count, _ in references), stop])
+        inside = [(count, reference) for count, reference in references if count < stop]
+        columns = [self._yardstick, *(self._yardstick_of(reference) for _, reference in inside)]
+        bounds = np.diff([start, *(count for count, _ in inside), stop])
         return np.repeat(np.array(columns).T, bounds, axis=1)
 
     def _move_on(self, references: list[tuple[int, Reference]], judged: int) -> None:
         """Take over what came into force up to ``judged`` values."""
-        state = self._state
-        self._remember_means(self.judged, judged)
+        self._ramp.move_on(self.judged, judged)
         self.judged = judged
         passed = [reference for count, reference in references if count <= judged]
         if passed:
             self._refer_to(passed[-1])
-        if state.anchor is None and judged == self._anchored_at():
-            first = state.learn_from
-            state.anchor = learn_reference(self.history.values(first, first + self._settings.slow_window_samples))
-
-    def _anchored_at(self) -> int:
-        """Number of values judged at which the first window of the level is taken."""
-        return _next_look(self._state.learn_from + 2 * self._settings.slow_window_samples - 1)
-
-    def _no_farther(self, limit: int) -> int:
-        """``limit``, or where the anchor is due before it: slow changes are sought from there on."""
-        anchored = self._anchored_at()
-        return anchored if self._state.anchor is None and self.judged < anchored < limit else limit
-
-    def _remember_means(self, start: int, stop: int) -> None:
-        state = self._state
-        ends = [c for c in range(_next_look(start), stop + 1, LOOK) if c - LOOK >= state.since]
-        if not ends:
-            return
-        means = locations(self.history.windows(ends, LOOK), 0.0)
-        state.ramp_means = [*state.ramp_means, *means.tolist()][-MAX_RAMP_MEANS:]
-        positions = self.history.positions(range(ends[0] - LOOK, ends[-1], LOOK))
-        state.ramp_positions = [*state.ramp_positions, *positions][-MAX_RAMP_MEANS:]
 
     # Suspicions
 
@@ -332,15 +292,13 @@ class LevelCore:
         return self._check(self._state.suspicion)
 
     def _look_into(self, suspicion: Suspicion, limit: int) -> LevelChange | None:
-        stop = self._no_farther(min(limit, suspicion.check_at))
+        stop = self._ramp.no_farther(self.judged, min(limit, suspicion.check_at))
         fresh = suspicion.since + self._settings.slow_window_samples
-        slow_at = self._slow_candidate(max(self.judged, fresh - 1), stop)
-        stop = stop if slow_at is None else slow_at
-        self._move_on(self._references(self.judged, stop), stop)
-        if slow_at is not None:
-            change = self._slow_change()
-            if change is not None:
-                return change
+        references = self._references(self.judged, stop)
+        ramp = self._ramp.find(max(self.judged, fresh - 1), stop, _slow_sd(self.reference, references))
+        self._move_on(references, stop if ramp is None else ramp[0])
+        if ramp is not None:
+            return self._confirm_ramp(ramp[1])
         return self._check(suspicion) if self.judged == suspicion.check_at else None
 
     def _check(self, suspicion: Suspicion) -> LevelChange | None:
@@ -355,107 +313,65 @@ class LevelCore:
         tail = self.recent(min(TAIL, max(run // 2, 1)))
         floor = self._settings.abrupt_effect_rel * reference.scale
         lasted = run >= self._settings.min_run_samples
-        gone = shift <= 0.0 or sign * (reference.location(tail) - reference.level) < STANDING * shift
-        if gone or (lasted and (shift < PROMISING * floor or run > LINGERING)):
+        now = sign * (reference.location(tail) - reference.level)
+        stands = now >= STANDING * shift
+        over = not stands and shift - now > CERTAIN_SE * reference.slow_sd / math.sqrt(len(tail))
+        faded = shift < CERTAIN_SE * change.standard_error
+        if over or faded or (lasted and (shift < PROMISING * floor or run > LINGERING)):
             self._state.suspicion = None
             self._watch_from(self.judged)
             return None
-        if lasted and self._is_beyond_doubt(change, shift, floor):
+        if lasted and stands and self._is_beyond_doubt(change, shift, floor):
             return self._confirm(change)
         wait = RECHECK if lasted else min(RECHECK, self._settings.min_run_samples - run)
         announce = not suspicion.announced and shift > floor
         self._state.suspicion = Suspicion(
             suspicion.since, suspicion.upwards, self.judged + wait, suspicion.announced or announce
         )
-        return msgspec.structs.replace(change, suspected=True) if announce else None
+        return self._known(change, suspected=True) if announce else None
 
     def _is_beyond_doubt(self, change: LevelChange, shift: float, floor: float) -> bool:
         """Whether a change is large enough to matter and too large for chance, by the noise before and since."""
         enough = shift > floor + FLOOR_MARGIN_SE * change.standard_error
-        return enough and shift > self._settings.drift_z * change.spread
+        return enough and shift > self._state.certain_z * change.spread
 
     def _plainest(self, reference: Reference, since: int) -> LevelChange:
-        """The change from where the chart's excursion began, or from where a least-squares step fits if that is plainer.
+        """The change from where the excursion began, or from where a least-squares step fits if that is plainer.
 
         A small shift may have kept a chart up for long when a larger one comes.
         """
         stop = self.judged
         since = max(since, stop - self._settings.reference_samples)
-        given = self._measure(reference, since, slow=False)
+        given = self._measure(reference, since)
         start = max(since - FITTED_BEFORE, self._state.learn_from, stop - self.reach)
         if stop - start < 2 * FEWEST_AFTER:
             return given
         low, high = sorted((reference.level, given.after))
         values = np.clip(self.history.values(start, stop), low - reference.clip, high + reference.clip)
         onset = start + split_position(values, 1, len(values) - FEWEST_AFTER)
-        fitted = self._measure(reference, onset, slow=False)
+        fitted = self._measure(reference, onset)
         return fitted if abs(fitted.after - reference.level) >= abs(given.after - reference.level) else given
 
-    def _measure(self, before: Reference, since: int, *, slow: bool) -> LevelChange:
-        stop = self.judged
-        values = self.history.values(since, stop)
-        after = before.location(values)
-        error = before.standard_error(len(values))
-        z = (after - before.level) / error if error > 0 else math.inf
-        noise = before.slow_sd / before.fast_sd if before.fast_sd > 0 else 1.0
-        return LevelChange(
-            suspected=False,
-            slow=slow,
-            start=since,
-            stop=stop,
-            since=self.history.position(since),
-            at=self.history.position(stop - 1),
-            before=before,
-            after=after,
-            standard_error=error,
-            spread=max(error, robust_sd(values) * noise / math.sqrt(len(values))),
-            confidence=normal_confidence(z, max((stop - self._state.since) // RECHECK, 1)),
-            samples_used=len(values) + before.samples,
-            announced=self.suspected,
-            anchor=self._state.anchor,
+    def _measure(self, before: Reference, start: int) -> LevelChange:
+        return measure(self.history, before, start, self.judged, level_since=self._state.since)
+
+    def _known(self, change: LevelChange, *, suspected: bool) -> LevelChange:
+        """A change as it is handed out."""
+        return msgspec.structs.replace(
+            change, suspected=suspected, announced=self.suspected, anchor=self._state.ramp.anchor
         )
 
     def _confirm(self, change: LevelChange) -> LevelChange:
+        known = self._known(change, suspected=False)
         self._begin_level(change.start)
-        return change
+        return known
 
-    # Slow changes
-
-    def _slow_candidate(self, start: int, stop: int) -> int | None:
-        """The first number of values judged, after ``start`` and up to ``stop``, at which a slow change may be seen."""
-        anchor, window = self._state.anchor, self._settings.slow_window_samples
-        counts = range(max(_next_look(start), self._anchored_at()), stop + 1, LOOK)
-        if anchor is None or not counts:
-            return None
-        shifts = np.abs(locations(self.history.windows(counts, window), anchor.clip) - anchor.level)
-        found = np.flatnonzero(shifts > self._slow_floor(anchor))
-        return counts[int(found[0])] if len(found) else None
-
-    def _slow_floor(self, anchor: Reference) -> float:
-        settings = self._settings
-        error = anchor.standard_error(settings.slow_window_samples)
-        return max(settings.slow_effect_rel * anchor.scale, settings.drift_z * error)
-
-    def _slow_change(self) -> LevelChange | None:
-        """A slow change at a candidate, where all parts of the window bear it out."""
-        anchor, window = self._state.anchor, self._settings.slow_window_samples
+    def _confirm_ramp(self, shift: float) -> LevelChange:
+        anchor = self.anchor
         if anchor is None:
-            return None
-        shift = anchor.location(self.recent(window)) - anchor.level
-        parts = self.recent(window)[: window // 2], self.recent(LOOK // 2)
-        if any((anchor.location(part) - anchor.level) * shift < STANDING * shift * shift for part in parts):
-            return None
-        change = self._measure(anchor, self.judged - window, slow=True)
-        return self._confirm(msgspec.structs.replace(change, since=self._ramp_onset(anchor, shift)))
-
-    def _ramp_onset(self, anchor: Reference, shift: float) -> Position:
-        """Start of the stretch after the last one that was still within a fifth of the shift."""
-        state = self._state
-        position = state.ramp_positions[0]
-        for mean, start in zip(state.ramp_means, state.ramp_positions, strict=True):
-            if (mean - anchor.level) * shift <= 0.2 * shift * shift:
-                position = start
-        return position
+            raise RuntimeError("no ramp is seen before there is an anchor")
+        change = self._measure(anchor, self.judged - self._settings.slow_window_samples)
+        return self._confirm(msgspec.structs.replace(change, slow=True, since=self._ramp.onset(anchor, shift)))
 
     def snapshot(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -465,13 +381,16 @@ class LevelCore:
         """Take over a :meth:`snapshot`."""
         self.history.restore(snapshot["history"])
         self.judged = snapshot["judged"]
-        self._state = msgspec.convert(snapshot["state"], LevelState)
+        self._take_over(msgspec.convert(snapshot["state"], LevelState))
         if self._state.reference is not None:
             self._refer_to(self._state.reference)
 
 
-def _next_look(judged: int) -> int:
-    return (judged // LOOK + 1) * LOOK
+def _slow_sd(now: Reference | None, coming: list[tuple[int, Reference]]) -> Callable[[int], float]:
+    """Noise of the reference in force just before so many values have been judged."""
+    counts = [count for count, _ in coming]
+    noise = [0.0 if now is None else now.slow_sd, *(reference.slow_sd for _, reference in coming)]
+    return lambda count: noise[bisect_left(counts, count)]
 
 
 def step_free_sd(values: FloatColumn, reference: Reference) -> float:

@@ -94,7 +94,7 @@ class LossDetector:
             return self._not_finite(block, slice(0, 1))
         self._bad = 0
         self._good += 1
-        self._history.append(clamp(value), one.index, one.step, one.ts_ms)
+        self._history.append(clamp(value), one.at_index, one.step, one.ts_ms)
         self._open.append(clamp(value))
         if len(self._open) < CELL:
             return []

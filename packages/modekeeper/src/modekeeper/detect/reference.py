@@ -15,16 +15,20 @@ BLOCK = 25
 """Samples of the longer blocks that show how much slower noise there is than independent samples would have."""
 MIN_NOISE_REL = 0.001
 """Smallest noise of a cell relative to the level: a constant series must not make rounding significant."""
-LEAST_NOISE = 1e-200
+LEAST_NOISE = 1e-150
 """… not even one that is zero."""
-CLIP_SD = 3.0
+CLIP_SD = 2.0
 MIN_CLIP_REL = 0.03
 """A sample counts for at most this far from the level (the larger of the two), so one spike cannot be a change."""
+LEAST_INSIDE = 0.5
+"""At least this share of the samples lies within the cut, or is taken to."""
 NOTABLE_SE = 2.0
 """Dependence between samples counts from so many of its standard errors on: less is what independent samples show."""
-GUARD_SE = 1.0
+GUARD_SE = 1.5
 """Standard errors by which a dependence that counts is raised: noise taken for too small is a false alarm."""
 FEWEST_BLOCKS = 6
+EPISODE = 1.5
+"""The variance of block means counts for at most so many times what most of them show."""
 MOST_CORRELATED = 0.98
 YOUNG = 10.0
 """Noise learned from the worth of ``n`` independent samples is raised by the share ``YOUNG / n``: so much farther out
@@ -117,14 +121,17 @@ def _one_step(rows: FloatColumn, middle: FloatColumn, clip: float | FloatColumn)
 def _noise(rows: FloatColumn, level: FloatColumn, clip: FloatColumn) -> tuple[FloatColumn, FloatColumn]:
     """``fast_sd`` and ``slow_sd`` of each row.
 
+    Cut residuals have less noise, and answer to a change by as much less: the share of them within the cut (P. J. Huber,
+    Robust Statistics, 1981, section 3.2, the variance of a location estimate).
     The long-run variance is that of single samples, unless they depend on each other by more than chance shows: then
     that of means of ``CELL``, or what an autoregression of order one foretells (G. U. Yule, Phil. Trans. A 226, 1927),
-    or that of overlapping means of ``BLOCK`` samples (M. S. Meketon and B. Schmeiser, Overlapping batch means: something
-    for nothing?, WSC 1984), whichever is largest.
+    or that of overlapping means of ``BLOCK`` samples (M. S. Meketon and B. Schmeiser, Overlapping batch means:
+    something for nothing?, WSC 1984), whichever is largest.
     """
     count, samples = rows.shape
     residuals = rows - level[:, np.newaxis]
     bound = clip[:, np.newaxis]
+    inside = np.count_nonzero(np.abs(residuals) <= bound, axis=1) / samples
     np.minimum(residuals, bound, out=residuals)
     np.maximum(residuals, -bound, out=residuals)
     squares = _products(residuals, residuals)
@@ -133,11 +140,13 @@ def _noise(rows: FloatColumn, level: FloatColumn, clip: FloatColumn) -> tuple[Fl
     cell = _products(sums, sums) / (sums.shape[1] * CELL)
     alike = np.abs(cell - single) <= NOTABLE_SE * math.sqrt(2.0 / sums.shape[1]) * single
     slow = np.where(alike, single, cell)
-    slow = np.maximum(slow, single * _correlation_ratio(_products(residuals[:, 1:], residuals[:, :-1]), squares, samples))
+    slow = np.maximum(
+        slow, single * _correlation_ratio(_products(residuals[:, 1:], residuals[:, :-1]), squares, samples)
+    )
     if samples >= FEWEST_BLOCKS * BLOCK:
         slow = np.maximum(slow, _block_variance(sums, slow, samples))
     independent = samples * np.where(slow > single, single / np.where(slow > 0, slow, 1.0), 1.0)
-    raised = 1.0 + YOUNG / np.maximum(independent, 1.0)
+    raised = (1.0 + YOUNG / np.maximum(independent, 1.0)) / np.maximum(inside, LEAST_INSIDE)
     return np.sqrt(np.maximum(single, slow)) * raised, np.sqrt(slow) * raised
 
 
@@ -157,11 +166,19 @@ def _correlation_ratio(lagged: FloatColumn, squares: FloatColumn, samples: int) 
     return np.where(phi > NOTABLE_SE * error, (1.0 + raised) / (1.0 - raised), 0.0)
 
 
+def _robust_variance(rows: FloatColumn) -> FloatColumn:
+    """By the interquartile range: one episode among the blocks of a row does not count."""
+    ordered = np.sort(rows, axis=1)
+    quarter = rows.shape[1] // 4
+    spread: FloatColumn = 0.7413 * (ordered[:, rows.shape[1] - 1 - quarter] - ordered[:, quarter])
+    return spread * spread
+
+
 def _block_variance(cell_sums: FloatColumn, usual: FloatColumn, samples: int) -> FloatColumn:
     """Long-run variance by overlapping blocks; 0 where it is no larger than chance makes it."""
     per_block = BLOCK // CELL
     totals = np.cumsum(cell_sums, axis=1)
     blocks = totals[:, per_block:] - totals[:, :-per_block]
-    variance = _products(blocks, blocks) / (blocks.shape[1] * BLOCK)
+    variance = np.minimum(_products(blocks, blocks) / blocks.shape[1], EPISODE * _robust_variance(blocks)) / BLOCK
     error = math.sqrt(4.0 / 3.0 * BLOCK / samples)
     return np.where(variance > (1.0 + NOTABLE_SE * error) * usual, variance * (1.0 + GUARD_SE * error), 0.0)

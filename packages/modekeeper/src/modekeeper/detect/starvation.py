@@ -61,7 +61,7 @@ class StarvationDetector:
         if one.paused or not (math.isfinite(wait) and math.isfinite(time) and time > 0):
             return []
         since = self._history.count
-        self._history.append(min(max(wait / time, 0.0) + NO_SIGN, 1.0), one.index, one.step, one.ts_ms)
+        self._history.append(min(max(wait / time, 0.0) + NO_SIGN, 1.0), one.at_index, one.step, one.ts_ms)
         return self._trigger.judge(self._history, since, self._explain)
 
     @staticmethod

@@ -30,7 +30,7 @@ def is_pause(phase: str | None) -> bool:
 class OneSample(NamedTuple):
     """The only sample of a block, as plain numbers."""
 
-    index: int
+    at_index: int
     step: int
     """``-1`` where the record named none."""
     ts_ms: int
