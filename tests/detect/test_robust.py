@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.detect.streams import noisy
 
-from modekeeper.detect.peer_window import column_medians
+from modekeeper.detect.peers import medians
 from modekeeper.detect.robust import (
     clamp,
     huber_location,
@@ -81,9 +81,9 @@ def test_where_a_run_began(flags: str, start: int) -> None:
 
 
 @given(st.integers(1, 12), st.integers(1, 6), st.integers(0, 2**16))
-def test_column_medians_are_numpys(rows: int, columns: int, seed: int) -> None:
+def test_medians_are_numpys(rows: int, columns: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     values = rng.normal(size=(rows, columns))
     values[rng.random(size=values.shape) < 0.3] = np.nan
-    expected = [float(np.median(c[np.isfinite(c)])) if np.isfinite(c).any() else np.nan for c in values.T]
-    assert column_medians(values) == pytest.approx(expected, nan_ok=True)
+    expected = [float(np.median(row[np.isfinite(row)])) if np.isfinite(row).any() else np.nan for row in values]
+    assert medians(values) == pytest.approx(expected, nan_ok=True)

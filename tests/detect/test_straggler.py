@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tests.detect.streams import confirmed, feed, of_kind, run, stream
 
 from modekeeper.detect.panel import Panel
-from modekeeper.detect.peers import is_stage_like, medians, shortest_half, shortest_halves
+from modekeeper.detect.peers import is_stage_like, shortest_half, shortest_halves
 from modekeeper.model.sample import Sample
 from modekeeper.model.signal import Direction, Phase, Signal, SignalKind
 
@@ -277,11 +277,6 @@ def test_many_rows_have_the_shortest_halves_of_each(rows: list[list[float]]) -> 
             assert np.isnan(middle[place])
         else:
             assert (middle[place], scale[place]) == shortest_half(values)
-
-
-def test_medians_leave_out_what_is_missing() -> None:
-    values = np.array([[3.0, np.nan, 1.0, 2.0], [np.nan] * 4, [1.0, 2.0, 3.0, 4.0]])
-    assert medians(values).tolist() == pytest.approx([2.0, np.nan, 2.5], nan_ok=True)
 
 
 def test_a_block_without_worker_times_between_others_says_nothing() -> None:

@@ -56,7 +56,7 @@ class LastSample:
         return (
             at
             if isinstance(at, Position)
-            else Position(at.index, None if at.step == MISSING_STEP else at.step, at.ts_ms)
+            else Position(at.at_index, None if at.step == MISSING_STEP else at.step, at.ts_ms)
         )
 
     def snapshot(self) -> list[int | None]:
