@@ -285,3 +285,12 @@ def test_a_block_without_worker_times_between_others_says_nothing() -> None:
     silent = [Sample(ts_ms=s.ts_ms, step_time_ms=50.0) for s in samples[60:70]]
     whole = feed(Panel(), [*samples[:60], *silent, *samples[60:]], cuts=(60, 70))
     assert [s.workers for s in confirmed(whole, STRAGGLER)] == [(3,)]
+
+
+def test_a_split_into_stages_just_before_the_layout_changes() -> None:
+    """Regression: in one block the workers were split by the layout that came after them."""
+    stage, later = crew(8, 30, slow=dict.fromkeys((3, 7), (0, 30)), factor=1.6), crew(16, 30)
+    samples = [Sample(ts_ms=i, worker_latencies_ms=s.worker_latencies_ms) for i, s in enumerate([*stage, *later])]
+    whole = of_kind(feed(Panel(), samples), STRAGGLER)
+    assert whole == of_kind(feed(Panel(), samples, cuts=range(1, 60)), STRAGGLER)
+    assert [(s.phase, s.workers) for s in whole] == [(Phase.UNDECIDED, (3, 7))]
