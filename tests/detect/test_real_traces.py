@@ -21,7 +21,8 @@ def test_both_scheduled_changes_of_a_gpt_run_are_found_where_they_are() -> None:
 
 
 def test_a_steady_gpt_run_is_steady() -> None:
-    assert of_kind(feed(Panel(), read_trace("nanogpt_flat")), SignalKind.DRIFT) == []
+    drifts = of_kind(feed(Panel(), read_trace("nanogpt_flat")), SignalKind.DRIFT)
+    assert [s for s in drifts if s.phase is not Phase.SUSPECTED] == []
 
 
 def test_evaluation_pauses_are_bursts_and_soon_known_as_periodic() -> None:

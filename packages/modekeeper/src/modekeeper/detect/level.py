@@ -49,6 +49,8 @@ STANDING = 0.5
 """Share of the shift at which they are."""
 CERTAIN_SE = 2.5
 """Standard errors by which the end of a run must be off to say that the run is over, or the run to go on with it."""
+CLEAR_OF = 10
+"""So many values before an excursion may already belong to it."""
 FITTED_BEFORE = 40
 """The onset may lie so many values before the excursion of the chart."""
 FEWEST_AFTER = 2
@@ -70,6 +72,8 @@ class Suspicion(msgspec.Struct, frozen=True):
     upwards: bool
     check_at: int
     """Number of values judged at which to look next."""
+    before: Reference
+    """The level just before it."""
     announced: bool = False
 
 
@@ -288,8 +292,17 @@ class LevelCore:
     # Suspicions
 
     def _begin_suspicion(self, since: int, *, upwards: bool) -> LevelChange | None:
-        self._state.suspicion = Suspicion(since, upwards, self.judged)
+        before = self._reference_until(since - CLEAR_OF)
+        self._state.suspicion = Suspicion(since, upwards, self.judged, before)
         return self._check(self._state.suspicion)
+
+    def _reference_until(self, stop: int) -> Reference:
+        """The level up to value number ``stop``, where that is known from more values than the lagged reference."""
+        lagged, size = self._state.reference, self._settings.reference_samples
+        if lagged is None:
+            raise RuntimeError("nothing is suspected before there is a reference")
+        start = max(self._state.learn_from, stop - size, self.judged - self.reach)
+        return learn_reference(self.history.values(start, stop)) if stop - start > lagged.samples else lagged
 
     def _look_into(self, suspicion: Suspicion, limit: int) -> LevelChange | None:
         stop = self._ramp.no_farther(self.judged, min(limit, suspicion.check_at))
@@ -303,9 +316,7 @@ class LevelCore:
 
     def _check(self, suspicion: Suspicion) -> LevelChange | None:
         """Confirm a suspicion, announce it, drop it, or wait."""
-        reference = self._state.reference
-        if reference is None:
-            raise RuntimeError("nothing is suspected before there is a reference")
+        reference = suspicion.before
         change = self._plainest(reference, suspicion.since)
         sign = 1.0 if suspicion.upwards else -1.0
         shift = sign * (change.after - reference.level)
@@ -325,8 +336,8 @@ class LevelCore:
             return self._confirm(change)
         wait = RECHECK if lasted else min(RECHECK, self._settings.min_run_samples - run)
         announce = not suspicion.announced and shift > floor
-        self._state.suspicion = Suspicion(
-            suspicion.since, suspicion.upwards, self.judged + wait, suspicion.announced or announce
+        self._state.suspicion = msgspec.structs.replace(
+            suspicion, check_at=self.judged + wait, announced=suspicion.announced or announce
         )
         return self._known(change, suspected=True) if announce else None
 

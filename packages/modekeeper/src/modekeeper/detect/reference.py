@@ -121,9 +121,8 @@ def _one_step(rows: FloatColumn, middle: FloatColumn, clip: float | FloatColumn)
 def _noise(rows: FloatColumn, level: FloatColumn, clip: FloatColumn) -> tuple[FloatColumn, FloatColumn]:
     """``fast_sd`` and ``slow_sd`` of each row.
 
-    Cut residuals have less noise, and answer to a change by as much less: the share of them within the cut (P. J. Huber,
-    Robust Statistics, 1981, section 3.2, the variance of a location estimate).
-    The long-run variance is that of single samples, unless they depend on each other by more than chance shows: then
+    Cut residuals have less noise, and answer to a change by less: by the share of them within the cut (P. J. Huber,
+    Robust Statistics, 1981, section 3.2, the variance of a location estimate). The long-run variance is that of single samples, unless they depend on each other by more than chance shows: then
     that of means of ``CELL``, or what an autoregression of order one foretells (G. U. Yule, Phil. Trans. A 226, 1927),
     or that of overlapping means of ``BLOCK`` samples (M. S. Meketon and B. Schmeiser, Overlapping batch means:
     something for nothing?, WSC 1984), whichever is largest.
