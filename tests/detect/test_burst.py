@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from tests.detect.streams import confirmed, feed, noisy, of_kind, run, stream
 
 from modekeeper.detect.panel import Panel
+from modekeeper.detect.robust import windows_of
 from modekeeper.detect.settings import DetectorSettings
 from modekeeper.detect.usual_time import UsualTime
 from modekeeper.model.signal import Direction, Phase, Signal, SignalKind
@@ -156,3 +157,9 @@ def test_what_is_usual_does_not_depend_on_how_samples_come(values: list[float], 
     two.extend(np.array(values[cut:]))
     assert one.snapshot() == two.snapshot()
     assert one.count == len(values)
+
+
+@given(st.lists(st.floats(-1e9, 1e9), min_size=3, max_size=40), st.integers(1, 3))
+def test_windows_are_all_runs_of_neighbours(values: list[float], size: int) -> None:
+    runs = [values[start : start + size] for start in range(len(values) - size + 1)]
+    assert windows_of(np.array(values), size).tolist() == runs

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tests.detect.streams import confirmed, feed, of_kind, run, stream
 
 from modekeeper.detect.panel import Panel
-from modekeeper.detect.peers import is_stage_like, medians, shortest_half, shortest_halves
+from modekeeper.detect.peers import is_stage_like, shortest_half, shortest_halves
 from modekeeper.model.sample import Sample
 from modekeeper.model.signal import Direction, Phase, Signal, SignalKind
 
@@ -279,14 +279,18 @@ def test_many_rows_have_the_shortest_halves_of_each(rows: list[list[float]]) -> 
             assert (middle[place], scale[place]) == shortest_half(values)
 
 
-def test_medians_leave_out_what_is_missing() -> None:
-    values = np.array([[3.0, np.nan, 1.0, 2.0], [np.nan] * 4, [1.0, 2.0, 3.0, 4.0]])
-    assert medians(values).tolist() == pytest.approx([2.0, np.nan, 2.5], nan_ok=True)
-
-
 def test_a_block_without_worker_times_between_others_says_nothing() -> None:
     """Regression: it has no columns at all."""
     samples = crew(8, slow={3: (40, 100)})
     silent = [Sample(ts_ms=s.ts_ms, step_time_ms=50.0) for s in samples[60:70]]
     whole = feed(Panel(), [*samples[:60], *silent, *samples[60:]], cuts=(60, 70))
     assert [s.workers for s in confirmed(whole, STRAGGLER)] == [(3,)]
+
+
+def test_a_split_into_stages_just_before_the_layout_changes() -> None:
+    """Regression: in one block the workers were split by the layout that came after them."""
+    stage, later = crew(8, 30, slow=dict.fromkeys((3, 7), (0, 30)), factor=1.6), crew(16, 30)
+    samples = [Sample(ts_ms=i, worker_latencies_ms=s.worker_latencies_ms) for i, s in enumerate([*stage, *later])]
+    whole = of_kind(feed(Panel(), samples), STRAGGLER)
+    assert whole == of_kind(feed(Panel(), samples, cuts=range(1, 60)), STRAGGLER)
+    assert [(s.phase, s.workers) for s in whole] == [(Phase.UNDECIDED, (3, 7))]

@@ -10,7 +10,6 @@ import math
 from typing import Any
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 
 from modekeeper.detect.base import (
     BEFORE_FIRST,
@@ -32,6 +31,7 @@ from modekeeper.detect.robust import (
     normal_confidence,
     relative,
     split_position,
+    windows_of,
 )
 from modekeeper.detect.settings import DetectorSettings
 from modekeeper.model import wording
@@ -184,7 +184,7 @@ class LossDetector:
         if len(late) == 1:
             cells = self._cells[stop - window - run : stop]
             return [*early, self._may_rise(sorted(cells[window:]), sorted(cells[:window]))]
-        windows = sliding_window_view(np.array(self._cells[stop - window - run :]), window + run)[:: LOOK_EVERY // CELL]
+        windows = windows_of(np.array(self._cells[stop - window - run :]), window + run)[:: LOOK_EVERY // CELL]
         rises = self._may_rise(np.sort(windows[:, window:], axis=1).T, np.sort(windows[:, :window], axis=1).T)
         return [*early, *rises.tolist()]
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from modekeeper.detect.base import position_at
 from modekeeper.detect.history import Position, floats_from_json, floats_to_json
 from modekeeper.detect.peers import PeerGroups, medians
+from modekeeper.detect.robust import LARGEST
 from modekeeper.detect.settings import DetectorSettings
 from modekeeper.model.block import FloatColumn, SampleBlock
 
@@ -177,6 +178,13 @@ class PeerWindow:
             self._limits = self._learn(excess.T[np.newaxis])
             self._unlearned = []
         return self._limits
+
+    def still(self, worker: int) -> int:
+        """In how many of the rows one worker was slow by the lower threshold (see :meth:`PeerSteps.hits`)."""
+        group = int(self.peers.index[worker])
+        limit = max(0.5 * float(self.limits()[0, group]), self._settings.straggler_clear_effect_rel)
+        slowdowns = [min(row.latencies[worker] / row.location[group], LARGEST) - 1.0 for row in self.rows]
+        return sum(slowdown > limit for slowdown in slowdowns)
 
     def extend(self, new: list[WorkerRow], steps: PeerSteps, taken: int) -> None:
         """Take ``taken`` rows, of which ``new`` are the newest and ``steps`` the columns."""

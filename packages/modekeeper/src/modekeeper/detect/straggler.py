@@ -33,7 +33,8 @@ JOIN_SHORTFALL = 2
 SUSPECT_HITS = 5
 STAGE_TIGHTNESS = 0.25
 """Workers of one stage differ by less than this share of what sets them apart from the others."""
-ROWS_AT_ONCE = 512
+WORKER_STEPS_AT_ONCE = 16_384
+"""As many rows are judged at once as have so many worker times."""
 
 
 class StragglerDetector:
@@ -48,6 +49,8 @@ class StragglerDetector:
         self._settings = settings
         self._window = PeerWindow(settings)
         self._watch = LayoutWatch()
+        self._layout = self._watch.layout
+        """That of the rows being judged; the watch may be ahead of it."""
         self._inferred: tuple[str, ...] | None = None
         self._seen_healthy: NDArray[np.bool_] = np.zeros(0, dtype=np.bool_)
         self._all_healthy = False
@@ -64,7 +67,7 @@ class StragglerDetector:
         workers = block.workers
         if workers.size == 0:
             return []
-        if workers.shape[1] < FEWEST_PEERS and self._watch.layout.workers < FEWEST_PEERS:
+        if workers.shape[1] < FEWEST_PEERS and self._layout.workers < FEWEST_PEERS:
             self._is_reported = self._is_reported or not bool(np.isnan(workers).all())
             return []
         if len(block) == 1:
@@ -91,13 +94,13 @@ class StragglerDetector:
             del latencies[-1]
         self._is_reported = self._is_reported or len(latencies) > 0
         width = len(latencies)
-        if not latencies or block.only().paused or max(width, self._watch.layout.workers) < FEWEST_PEERS:
+        if not latencies or block.only().paused or max(width, self._layout.workers) < FEWEST_PEERS:
             return []
         begun = self._watch.take(width, block.worker_groups[0])
         place = Place.of(block, 0)
         signals = [] if begun is None else self._begin_layout(begun, place.position)
         latencies = [value if -LARGEST <= value <= LARGEST else clamp(value) for value in latencies]
-        latencies += [math.nan] * (self._watch.layout.workers - width)
+        latencies += [math.nan] * (self._layout.workers - width)
         row = self._window.compare(place, latencies)
         if row is None:
             return signals
@@ -112,9 +115,10 @@ class StragglerDetector:
         return signals + found
 
     def _is_quiet(self, newest: WorkerRow) -> bool:
-        """Whether too few of the last steps can be slow ones for anything to be said; notes who is healthy."""
-        if self._active is not None or self._suspect is not None:
+        """Whether the last steps can change nothing of what is said, by counts alone; notes who is healthy."""
+        if self._suspect is not None:
             return False
+        standing = self._active.workers if self._active is not None else ()
         over = [worker for row in self._window.rows for worker in row.over]
         hits = Counter(over) if over else {}
         if not self._all_healthy:
@@ -122,7 +126,9 @@ class StragglerDetector:
             present = ~np.isnan(peers.slowdowns(np.array([newest.latencies]), np.array([newest.location]))[0])
             present[[worker for worker in hits if hits[worker] > least]] = False
             self._note_healthy(present)
-        return not hits or max(hits.values()) < SUSPECT_HITS
+        if any(count >= SUSPECT_HITS and worker not in standing for worker, count in hits.items()):
+            return False
+        return all(self._window.still(worker) > self._settings.straggler_clear_hits for worker in standing)
 
     def _note_healthy(self, workers: NDArray[np.bool_]) -> None:
         self._seen_healthy |= workers
@@ -131,9 +137,10 @@ class StragglerDetector:
     def _judge_rows(self, block: SampleBlock, rows: NDArray[np.intp]) -> list[Signal]:
         """Judge rows that belong to the present layout."""
         signals: list[Signal] = []
+        size = max(WORKER_STEPS_AT_ONCE // max(self._layout.workers, 1), self._settings.straggler_window_samples)
         start = 0
         while start < len(rows):
-            part = rows[start : start + ROWS_AT_ONCE]
+            part = rows[start : start + size]
             found, taken = self._judge_part(block, part)
             signals += found
             start += taken
@@ -224,6 +231,7 @@ class StragglerDetector:
 
     def _begin_layout(self, layout: Layout, at: Position) -> list[Signal]:
         """Another number of workers or other groups: ranks mean something else now."""
+        self._layout = layout
         signals = []
         if self._active is not None:
             signals.append(cleared(self._active, at, f"the layout changed: {layout.workers} workers now"))
@@ -235,7 +243,7 @@ class StragglerDetector:
         return signals
 
     def _begin_window(self) -> None:
-        layout = self._watch.layout
+        layout = self._layout
         self._window.begin(PeerGroups(layout.workers, self._inferred or layout.groups))
 
     def _decide(self, now: Judgement) -> list[Signal]:
@@ -287,7 +295,7 @@ class StragglerDetector:
 
     def _is_stage(self, workers: set[int], now: Judgement) -> bool:
         """Slow from the first sample on, placed as a stage is, and alike among themselves."""
-        if self._watch.layout.groups is not None or self._inferred is not None or now.healthy[sorted(workers)].any():
+        if self._layout.groups is not None or self._inferred is not None or now.healthy[sorted(workers)].any():
             return False
         if not is_stage_like(sorted(workers), len(now.healthy)):
             return False
@@ -325,6 +333,7 @@ class StragglerDetector:
     def restore(self, snapshot: dict[str, Any]) -> None:
         """Take over a :meth:`snapshot`."""
         self._watch.restore(snapshot["layout"])
+        self._layout = self._watch.layout
         self._inferred = None if snapshot["inferred"] is None else tuple(snapshot["inferred"])
         self._begin_window()
         self._window.restore(snapshot["rows"])

@@ -13,9 +13,9 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from modekeeper.detect.robust import windows_of
 from modekeeper.detect.settings import DetectorSettings
 from modekeeper.model.block import FloatColumn
 
@@ -150,9 +150,7 @@ class UsualTime:
 def _windows(window: FloatColumn, new: FloatColumn) -> tuple[FloatColumn, FloatColumn]:
     """The window after all of ``new``, and the sorted windows after each; infinity stands for what is not there yet."""
     joined = np.concatenate((window, new))
-    after = joined[len(new) :]
-    windows = after[np.newaxis] if len(new) == 1 else sliding_window_view(joined, len(window))[1:]
-    return after, np.sort(windows, axis=1)
+    return joined[len(new) :], np.sort(windows_of(joined, len(window))[1:], axis=1)
 
 
 def _kept(window: FloatColumn) -> list[float]:
