@@ -1,7 +1,8 @@
 """Stragglers: workers that are slow against their own peers, step after step.
 
-A worker is slow in a step when it is ``straggler_z`` robust standard deviations and ``straggler_effect_rel``
-above the tight majority of its group (see ``peers.py``); it is a straggler when it is slow in most steps of a
+A worker is slow in a step when it is ``straggler_effect_rel`` above the tight majority of its group (see ``peers.py``),
+and farther than chance carries it: by its own variation from step to step, and by what sets healthy peers apart for
+good, both learned from every tenth window. It is a straggler when it is slow in most steps of a
 window. That the peers must be of the same pipeline stage, and that 10 % is a straggler, follows J. Lin et al.,
 Understanding Stragglers in Large Model Training Using What-if Analysis, OSDI 2025.
 """
