@@ -103,9 +103,11 @@ class DriftDetector:
         """:meth:`update` for a single sample."""
         one = block.only()
         metrics = one.metrics
-        if math.isfinite(metrics["batch_size"]) or math.isfinite(metrics["seq_len"]):
-            self._watch_schedule(block)
-            self._forget_schedules()
+        for place, name in enumerate(SCHEDULE_COLUMNS):
+            if math.isfinite(metrics[name]) and metrics[name] != self._schedule[place]:
+                self._watch_schedule(block)
+                self._forget_schedules()
+                break
         self._last = Position(one.at_index, None if one.step == MISSING_STEP else one.step, one.ts_ms)
         value = metrics[self._metric]
         if one.paused or not math.isfinite(value) or not self._restarts.is_judged(one.step, one.ts_ms):
