@@ -29,7 +29,7 @@ def crossings(bank: Bank, values: NDArray[np.float64]) -> list[Crossing]:
             break
         found.append(crossing)
         start = crossing.number + 1
-        bank.sums, bank.since = [0] * 6, [start] * 6
+        bank.sums, bank.since = [0] * 6, [0] * 6
     return found
 
 
@@ -47,9 +47,9 @@ def test_one_value_at_a_time_and_any_cut_give_the_same_bits(
     rng = np.random.default_rng(seed)
     values = rng.standard_normal(300) * np.where(rng.random(300) < spiky, 30.0, 1.0)
     values[200:] += shift
-    single = Bank.at_zero(threshold_for(1e12), 0, last_spike)
+    single = Bank.at_zero(threshold_for(1e12), last_spike)
     first = next((c for n, v in enumerate(values.tolist()) if (c := single.take_one(v, n, YARDSTICK))), None)
-    pieces = Bank.at_zero(threshold_for(1e12), 0, last_spike)
+    pieces = Bank.at_zero(threshold_for(1e12), last_spike)
     found = None
     edges = sorted({0, *cuts, 300})
     for start, stop in pairwise(edges):
@@ -62,7 +62,7 @@ def test_one_value_at_a_time_and_any_cut_give_the_same_bits(
 
 def test_false_words_are_as_rare_as_asked() -> None:
     values = np.random.default_rng(1).standard_normal(400_000)
-    found = crossings(Bank.at_zero(threshold_for(5_000.0), 0, LONG_AGO), values)
+    found = crossings(Bank.at_zero(threshold_for(5_000.0), LONG_AGO), values)
     assert 400_000 / 5_000 / 2 < len(found) < 400_000 / 5_000 * 2
 
 
@@ -74,7 +74,7 @@ def test_a_shift_is_found_within_one_and_a_half_times_lordens_bound(shift: float
     for _ in range(300):
         values = rng.standard_normal(400)
         values[200:] += shift
-        after = [c.number - 199 for c in crossings(Bank.at_zero(threshold_for(10_000.0), 0, LONG_AGO), values)]
+        after = [c.number - 199 for c in crossings(Bank.at_zero(threshold_for(10_000.0), LONG_AGO), values)]
         delays.append(next(delay for delay in after if delay > 0))
     assert float(np.mean(delays)) < most
 
@@ -82,7 +82,7 @@ def test_a_shift_is_found_within_one_and_a_half_times_lordens_bound(shift: float
 def test_the_direction_and_the_onset_are_named() -> None:
     values = np.zeros(100)
     values[60:] = -3.0
-    crossing = taken(Bank.at_zero(threshold_for(1e6), 0, LONG_AGO), values, 0)
+    crossing = taken(Bank.at_zero(threshold_for(1e6), LONG_AGO), values, 0)
     assert crossing is not None
     assert (crossing.since, crossing.upwards) == (60, False)
 
@@ -90,14 +90,14 @@ def test_the_direction_and_the_onset_are_named() -> None:
 def test_one_sample_may_be_enough_but_not_in_a_job_with_spikes() -> None:
     values = np.zeros(50)
     values[40] = 50.0
-    assert taken(Bank.at_zero(threshold_for(1e6), 0, LONG_AGO), values, 0) is not None
-    assert taken(Bank.at_zero(threshold_for(1e6), 0, -100), values, 0) is None
+    assert taken(Bank.at_zero(threshold_for(1e6), LONG_AGO), values, 0) is not None
+    assert taken(Bank.at_zero(threshold_for(1e6), -100), values, 0) is None
     values[40:44] = 50.0
-    assert taken(Bank.at_zero(threshold_for(1e6), 0, -100), values, 0) is not None
+    assert taken(Bank.at_zero(threshold_for(1e6), -100), values, 0) is not None
 
 
 def test_spikes_do_not_hide_a_shift_the_other_way() -> None:
     values = np.where(np.arange(400) % 10 == 0, 500.0, -1.5)
-    crossing = taken(Bank.at_zero(threshold_for(1e6), 0, -1), values, 0)
+    crossing = taken(Bank.at_zero(threshold_for(1e6), -1), values, 0)
     assert crossing is not None
     assert not crossing.upwards

@@ -191,7 +191,9 @@ def test_a_helper_that_is_killed_is_one_line(tmp_path: Path) -> None:
     next(reading)
     for child in set(children()) - before:
         os.kill(child, signal.SIGKILL)
-    with pytest.raises(FailedError, match=r"a process that helps .* ended by signal 9\. Run again, or with --jobs 1") as e:
+    with pytest.raises(
+        FailedError, match=r"a process that helps .* ended by signal 9\. Run again, or with --jobs 1"
+    ) as e:
         list(reading)
     assert "\n" not in str(e.value)
     source.close()

@@ -89,16 +89,16 @@ class Bank(msgspec.Struct):
     thresholds: list[int]
     sums: list[int]
     since: list[int]
-    """For each chart, number of the first value after the last one at which it was zero."""
+    """For each chart, number of the first value of its excursion; 0 while it is at zero."""
     last_spike: int
     """Number of the latest value that stood out by itself."""
 
     @classmethod
-    def at_zero(cls, threshold: int, since: int, last_spike: int) -> "Bank":
-        """Charts that have seen nothing; the next value is number ``since``."""
+    def at_zero(cls, threshold: int, last_spike: int) -> "Bank":
+        """Charts that have seen nothing."""
         charts = len(CHARTS)
         thresholds = 2 * [threshold - round(UNIT * start) for start in HEAD_STARTS]
-        return cls(thresholds=thresholds, sums=[0] * charts, since=[since] * charts, last_spike=last_spike)
+        return cls(thresholds=thresholds, sums=[0] * charts, since=[0] * charts, last_spike=last_spike)
 
     def take_one(self, value: float, number: int, yardstick: Yardstick) -> Crossing | None:
         """:meth:`take` for a single value, to the same bits."""
@@ -111,19 +111,19 @@ class Bank(msgspec.Struct):
         sums, since, crossed = self.sums, self.since, None
         for chart, (shift, half, sign, is_fast) in enumerate(CHARTS):
             z = (fast if is_fast else slow) * sign
-            total = sums[chart]
-            if total == 0 and z <= 0.5 * shift:
-                since[chart] = number + 1
+            before = sums[chart]
+            if before == 0 and z <= 0.5 * shift:
                 continue
             z = cap if z > cap else max(z, floor)
-            total += round((shift * z - half) * UNIT)
-            if total > 0:
-                sums[chart] = total
-                if total > self.thresholds[chart] and crossed is None:
-                    crossed = Crossing(number, since[chart], sign > 0)
-            else:
-                sums[chart] = 0
-                since[chart] = number + 1
+            total = before + round((shift * z - half) * UNIT)
+            if total <= 0:
+                sums[chart] = since[chart] = 0
+                continue
+            sums[chart] = total
+            if before == 0:
+                since[chart] = number
+            if total > self.thresholds[chart] and crossed is None:
+                crossed = Crossing(number, since[chart], sign > 0)
         return crossed
 
     def take(self, values: FloatColumn, start: int, yardsticks: FloatColumn) -> Crossing | None:
@@ -185,12 +185,19 @@ class Bank(msgspec.Struct):
 
     def _rest_at(self, heights: IntTable, start: int) -> None:
         """Take over the last of ``heights``, and where each chart was last at zero."""
-        zeros = heights[:, ::-1] == 0
-        back = zeros.argmax(axis=1).tolist()
-        met = zeros.any(axis=1).tolist()
         after = start + heights.shape[1]
-        self.since = [after - b if m else before for b, m, before in zip(back, met, self.since, strict=True)]
-        self.sums = heights[:, -1].tolist()
+        sums = heights[:, -1].tolist()
+        for chart, (before, total) in enumerate(zip(self.sums, sums, strict=True)):
+            if total == 0:
+                self.since[chart] = 0
+                continue
+            backwards = heights[chart, ::-1] == 0
+            last_zero = int(backwards.argmax())
+            if backwards[last_zero]:
+                self.since[chart] = after - last_zero
+            elif before == 0:
+                self.since[chart] = start
+        self.sums = sums
 
     def _crossing(self, chart: int, number: int) -> Crossing:
         return Crossing(number, self.since[chart], CHARTS[chart][2] > 0)

@@ -13,15 +13,14 @@ import msgspec
 import numpy as np
 
 from modekeeper.detect.base import (
-    BEFORE_FIRST,
     cleared,
     placed,
-    position_at,
     share,
     signal_from_json,
     signal_to_json,
     undecided,
 )
+from modekeeper.detect.chunks import LastSample
 from modekeeper.detect.history import Position
 from modekeeper.detect.level import AHEAD, LevelChange, LevelCore
 from modekeeper.detect.reference import CELL, Reference, locations
@@ -29,7 +28,7 @@ from modekeeper.detect.restarts import RestartWatch
 from modekeeper.detect.robust import LARGEST, clamp
 from modekeeper.detect.settings import DetectorSettings
 from modekeeper.model import wording
-from modekeeper.model.block import MISSING_STEP, FloatColumn, Rows, SampleBlock
+from modekeeper.model.block import FloatColumn, Rows, SampleBlock
 from modekeeper.model.signal import Direction, Phase, Signal, SignalKind
 
 __all__ = ["DriftDetector"]
@@ -70,7 +69,7 @@ class DriftDetector:
         self._findings = 0
         self._schedule: list[float | None] = [None] * len(SCHEDULE_COLUMNS)
         self._announced: list[int] = []
-        self._last = BEFORE_FIRST
+        self._last = LastSample()
 
     def update(self, block: SampleBlock) -> list[Signal]:
         """See :class:`modekeeper.detect.base.Detector`."""
@@ -89,7 +88,7 @@ class DriftDetector:
             self._core.history.extend(values[part], block, numbers[part], waits[part])
             signals += self._judge()
         self._forget_schedules()
-        self._last = position_at(block, len(block) - 1)
+        self._last.see(block)
         return signals
 
     def _judged_rows(self, block: SampleBlock) -> Rows:
@@ -108,7 +107,7 @@ class DriftDetector:
                 self._watch_schedule(block)
                 self._forget_schedules()
                 break
-        self._last = Position(one.at_index, None if one.step == MISSING_STEP else one.step, one.ts_ms)
+        self._last.see(block)
         value = metrics[self._metric]
         if one.paused or not math.isfinite(value) or not self._restarts.is_judged(one.step, one.ts_ms):
             return []
@@ -143,11 +142,13 @@ class DriftDetector:
         """Remember where the job named another batch size or sequence length than before."""
         found: list[int] = []
         for place, name in enumerate(SCHEDULE_COLUMNS):
-            rows = np.flatnonzero(np.isfinite(block.metrics[name]))
+            column, before = block.metrics[name], self._schedule[place]
+            if before is not None and (column == before).all():
+                continue
+            rows = np.flatnonzero(np.isfinite(column))
             if not len(rows):
                 continue
-            values = block.metrics[name][rows]
-            before = self._schedule[place]
+            values = column[rows]
             moved = np.diff(values, prepend=values[0] if before is None else before) != 0
             found += (rows[moved] + block.first_index).tolist()
             self._schedule[place] = float(values[-1])
@@ -333,11 +334,11 @@ class DriftDetector:
         kind = SignalKind.DRIFT
         if count == 0:
             text = f"no {self._metric} in the telemetry: its drift is not judged; emit {self._metric!r}"
-            return [undecided(kind, self._metric, self._last, text)]
+            return [undecided(kind, self._metric, self._last.position, text)]
         wanted = need.warmup_samples + need.first_reference_samples
         if count < wanted + need.min_run_samples:
             text = f"only {count} samples with {self._metric}; at least {wanted + need.min_run_samples} are needed"
-            return [undecided(kind, self._metric, self._last, text, count)]
+            return [undecided(kind, self._metric, self._last.position, text, count)]
         if self._suspect is not None:
             text = f"the input ended before this could be told from chance: {self._suspect.explanation}"
             return [msgspec.structs.replace(self._suspect, phase=Phase.UNDECIDED, explanation=text)]
@@ -347,7 +348,7 @@ class DriftDetector:
                 f"{wording.metric_name(self._metric)} is too noisy, or its samples lean too much on each other:"
                 f" a change below {wording.percent(detectable)} cannot be told from chance"
             )
-            return [undecided(kind, self._metric, self._last, text, count)]
+            return [undecided(kind, self._metric, self._last.position, text, count)]
         return []
 
     def snapshot(self) -> dict[str, Any]:
@@ -362,7 +363,7 @@ class DriftDetector:
             "findings": self._findings,
             "schedule": list(self._schedule),
             "announced": list(self._announced),
-            "last": self._last.to_json(),
+            "last": self._last.snapshot(),
         }
 
     def restore(self, snapshot: dict[str, Any]) -> None:
@@ -376,7 +377,7 @@ class DriftDetector:
         self._findings = snapshot["findings"]
         self._schedule = list(snapshot["schedule"])
         self._announced = list(snapshot["announced"])
-        self._last = Position(*snapshot["last"])
+        self._last.restore(snapshot["last"])
 
 
 def _finite(values: FloatColumn) -> FloatColumn:

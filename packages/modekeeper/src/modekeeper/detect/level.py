@@ -230,7 +230,7 @@ class LevelCore:
             last_spike = max(last_spike, state.bank.last_spike)
         seldom = self._mean_samples_between_alarms(window, number)
         state.certain_z = max(certainty_for(seldom / SELDOM_LOOKED), self._settings.drift_z)
-        state.bank = Bank.at_zero(threshold_for(min(max(seldom / EAGER, MOST_EAGER), LEAST_EAGER)), number, last_spike)
+        state.bank = Bank.at_zero(threshold_for(min(max(seldom / EAGER, MOST_EAGER), LEAST_EAGER)), last_spike)
 
     def _mean_samples_between_alarms(self, window: FloatColumn, number: int) -> float:
         """By the false alarms a day that are put up with, and the pace of the samples."""

@@ -47,6 +47,10 @@ class RestartWatch:
             times_ms: ``int64[n]``, Unix milliseconds, never falling.
         """
         state, count = self._state, len(steps)
+        if state.samples and not state.left_out and steps[0] >= state.last_step and (steps[1:] >= steps[:-1]).all():
+            state.samples += count
+            state.last_step, state.last_ts_ms = steps.item(-1), times_ms.item(-1)
+            return None
         steps_before = np.concatenate(((state.last_step,), steps[:-1]))
         times_before = np.concatenate(((state.last_ts_ms,), times_ms[:-1]))
         back = (steps >= 0) & (steps < steps_before) & (times_ms - times_before >= LEAST_GAP_MS)

@@ -67,6 +67,7 @@ class SampleBlock:
     phase: Sequence[str | None]
     knobs: Sequence[Mapping[str, float] | None] = field(repr=False)
     _judged: dict[str, Rows] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _paused: list[frozenset[str | None]] = field(default_factory=list, init=False, repr=False, compare=False)
     _only: list[OneSample] = field(default_factory=list, init=False, repr=False, compare=False)
 
     def __len__(self) -> int:
@@ -120,10 +121,10 @@ class SampleBlock:
 
     def _find_training_rows(self, name: str) -> Rows:
         column = self.metrics[name]
-        paused = [phase for phase in set(self.phase) if is_pause(phase)]
-        if len(column) == 1:
-            return slice(0, 0 if paused or not math.isfinite(column[0]) else 1)
         usable = np.isfinite(column)
+        if not self._paused:
+            self._paused.append(frozenset(phase for phase in set(self.phase) if is_pause(phase)))
+        paused = self._paused[0]
         if paused:
             usable &= np.fromiter((phase not in paused for phase in self.phase), np.bool_, len(column))
         count = int(np.count_nonzero(usable))

@@ -211,9 +211,7 @@ class BulkDecoder:
         kept[list(doubtful)] = False
         return _only(columns, kept), places[kept]
 
-    def _names(
-        self, gathered: Gathered, worker_counts: NDArray[Any], doubtful: set[int]
-    ) -> dict[str, Sequence[Any]]:
+    def _names(self, gathered: Gathered, worker_counts: NDArray[Any], doubtful: set[int]) -> dict[str, Sequence[Any]]:
         names: dict[str, Sequence[Any]] = {}
         for field, values in gathered.values.items():
             if field == "worker_groups":

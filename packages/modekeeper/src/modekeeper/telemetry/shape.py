@@ -25,7 +25,9 @@ _Refused = Annotated[int, msgspec.Meta(ge=1, le=0)]
 """No value there is: a record with a field of this type is refused."""
 _TIME_TYPES: dict[type, Any] = {str: str, int: Annotated[int, msgspec.Meta(ge=0, le=MAX_STEP)], float: NotNegative}
 TEXTS = frozenset(field.name for field in FIELDS if field.kind is FieldKind.TEXT)
-_OTHERS = tuple(f.name for f in FIELDS if f.kind in {FieldKind.NUMBERS, FieldKind.TEXTS, FieldKind.TEXT, FieldKind.KNOBS})
+_OTHERS = tuple(
+    f.name for f in FIELDS if f.kind in {FieldKind.NUMBERS, FieldKind.TEXTS, FieldKind.TEXT, FieldKind.KNOBS}
+)
 
 
 @dataclass(frozen=True, slots=True)
