@@ -6,6 +6,7 @@ from modekeeper.cli.console import warn
 from modekeeper.cli.files import read_small_file
 from modekeeper.cli.machine_checks import pro_installed
 from modekeeper.cli.options import DecisionChoice
+from modekeeper.detect.settings import DetectorSettings
 from modekeeper.gates.kill_switch import KILL_SWITCH_VARIABLE, read_kill_switch
 from modekeeper.loop.apply_request import ApplyRequest
 from modekeeper.loop.settings import LoopSettings
@@ -17,7 +18,14 @@ from modekeeper.policy.knobs import KNOBS, find_knob, similar_knob
 from modekeeper.policy.limits import limits_from
 from modekeeper.reports.folder.decision_facts import CatalogUse
 
-__all__ = ["apply_request", "refuse_apply", "settings_from"]
+__all__ = ["apply_request", "detectors_from", "refuse_apply", "settings_from"]
+
+
+def detectors_from(false_alarms_per_day: float | None) -> DetectorSettings:
+    """The settings of the detectors; the one that is a user's to give, or its default."""
+    if false_alarms_per_day is None:
+        return DetectorSettings()
+    return DetectorSettings(false_alarms_per_day=false_alarms_per_day)
 
 
 def settings_from(decision: DecisionChoice, namespace: str, deployment: str) -> tuple[LoopSettings, CatalogUse]:
@@ -45,6 +53,7 @@ def settings_from(decision: DecisionChoice, namespace: str, deployment: str) -> 
         cooldown_s=decision.cooldown_s,
         approve_advanced=decision.approve_advanced,
         operator_knobs=_known_knobs(decision.knobs),
+        detectors=detectors_from(decision.false_alarms_per_day),
     )
     source = "built-in" if decision.catalog is None or not choice.trusted else decision.catalog
     return settings, CatalogUse(source=source, trusted=choice.trusted)

@@ -17,6 +17,7 @@ from modekeeper.cli.options import (
     TelemetryChoice,
     cost_options,
     examples,
+    false_alarms_option,
     jobs_option,
     json_option,
     out_option,
@@ -46,6 +47,7 @@ __all__ = ["eval_file", "evaluate_into"]
     help="JSON lines or CSV, plain, gzip or zstd; a glob; '-' is standard input. May be repeated.",
 )
 @cost_options
+@false_alarms_option
 @jobs_option
 @out_option("report/eval")
 @json_option
@@ -73,11 +75,12 @@ def evaluate_into(
     clock: Clock,
     gpus: float | None = None,
     gpu_hour_usd: float | None = None,
+    false_alarms_per_day: float | None = None,
     name: str | None = None,
 ) -> EvalReport:
     """Evaluate the telemetry asked for, into the folder ``out``."""
     store = FolderStore(out)
-    settings, _ = settings_from(DecisionChoice(), "default", "trainer")
+    settings, _ = settings_from(DecisionChoice(false_alarms_per_day=false_alarms_per_day), "default", "trainer")
     cost = CostModel(gpus=gpus, gpu_hour_usd=gpu_hour_usd)
     with reading(telemetry, clock) as what:
         return run_eval(store, what, settings, cost, clock, name=name)

@@ -9,7 +9,15 @@ from modekeeper.artifacts.contracts.reports import ObserveReport
 from modekeeper.artifacts.store import FolderStore
 from modekeeper.cli.clocks import clock_from
 from modekeeper.cli.console import print_json, say, table
-from modekeeper.cli.options import TelemetryChoice, examples, json_option, out_option, telemetry_options
+from modekeeper.cli.deciding import detectors_from
+from modekeeper.cli.options import (
+    TelemetryChoice,
+    examples,
+    false_alarms_option,
+    json_option,
+    out_option,
+    telemetry_options,
+)
 from modekeeper.cli.reading import reading
 from modekeeper.model.ingest import IngestCounters
 from modekeeper.ports.clock import Clock
@@ -26,11 +34,14 @@ __all__ = ["ingest_lines", "observe", "observe_into"]
     )
 )
 @telemetry_options()
+@false_alarms_option
 @out_option("report/observe")
 @json_option
-def observe(telemetry: TelemetryChoice, out: str, as_json: bool) -> int:
+def observe(telemetry: TelemetryChoice, false_alarms_per_day: float | None, out: str, as_json: bool) -> int:
     """Read telemetry and say what is in it: how much was usable, what the detectors found. Decides nothing."""
-    report = observe_into(Path(out), telemetry=telemetry, clock=clock_from(os.environ))
+    report = observe_into(
+        Path(out), telemetry=telemetry, clock=clock_from(os.environ), false_alarms_per_day=false_alarms_per_day
+    )
     if as_json:
         print_json(report)
     else:
@@ -38,11 +49,13 @@ def observe(telemetry: TelemetryChoice, out: str, as_json: bool) -> int:
     return 0
 
 
-def observe_into(out: Path, *, telemetry: TelemetryChoice, clock: Clock) -> ObserveReport:
+def observe_into(
+    out: Path, *, telemetry: TelemetryChoice, clock: Clock, false_alarms_per_day: float | None = None
+) -> ObserveReport:
     """Observe the telemetry asked for, into the folder ``out``."""
     store = FolderStore(out)
     with reading(telemetry, clock) as what:
-        return run_observe(store, what, clock)
+        return run_observe(store, what, clock, detectors_from(false_alarms_per_day))
 
 
 def _show(report: ObserveReport, out: str) -> None:

@@ -19,6 +19,7 @@ __all__ = [
     "cost_options",
     "decision_options",
     "examples",
+    "false_alarms_option",
     "jobs_option",
     "json_option",
     "license_option",
@@ -30,6 +31,7 @@ __all__ = [
 _DURATION = re.compile(r"(?P<amount>\d+(?:\.\d+)?)\s*(?P<unit>ms|s|m|min|h|d)?")
 _SECONDS = {"ms": 0.001, "s": 1.0, None: 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 _LONGEST_S = 366 * 86400.0
+LEAST_FALSE_ALARMS, MOST_FALSE_ALARMS = 1e-6, 1e6
 _MOST_JOBS = 64
 
 
@@ -115,6 +117,7 @@ class DecisionChoice(msgspec.Struct, frozen=True, kw_only=True):
     cooldown_s: float | None = None
     max_delta_per_step: float | None = None
     approve_advanced: bool = False
+    false_alarms_per_day: float | None = None
     knobs: dict[str, float] = {}
 
 
@@ -136,6 +139,22 @@ def telemetry_options(
 def jobs_option(function: Callable[..., Any]) -> Callable[..., Any]:
     """``--jobs``: the command gets ``jobs``, which is ``None`` where nobody says."""
     return _jobs("jobs")(function)
+
+
+def false_alarms_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """``--false-alarms-per-day``: the command gets ``false_alarms_per_day``."""
+    return _false_alarms("false_alarms_per_day")(function)
+
+
+def _false_alarms(name: str) -> Callable[..., Any]:
+    return click.option(
+        "--false-alarms-per-day",
+        name,
+        type=_Finite(min=LEAST_FALSE_ALARMS, max=MOST_FALSE_ALARMS),
+        metavar="NUMBER",
+        help="False drift alarms that are put up with, a day and metric; 0.05 by default. More of them buy an earlier "
+        "word of small changes.",
+    )
 
 
 def _jobs(name: str) -> Callable[..., Any]:
@@ -262,6 +281,7 @@ def decision_options(function: Callable[..., Any]) -> Callable[..., Any]:
             is_flag=True,
             help="Let cold and advanced changes into the plan.",
         ),
+        _false_alarms("decision__false_alarms_per_day"),
     ]
     return _gathered("decision", build, options)(function)
 

@@ -154,7 +154,12 @@ class _Tour:
         return _done("doctor", detail, f"{self.out}/doctor/doctor_latest.json")
 
     def _observe(self) -> QuickstartStage:
-        seen = observe_into(self.out / "observe", telemetry=self.telemetry, clock=self.clock)
+        seen = observe_into(
+            self.out / "observe",
+            telemetry=self.telemetry,
+            clock=self.clock,
+            false_alarms_per_day=self.decision.false_alarms_per_day,
+        )
         detail = f"{seen.telemetry.sample_count} samples, {seen.findings.confirmed_total} findings"
         return _done("observe", detail, f"{self.out}/observe/observe_latest.json")
 
@@ -166,6 +171,7 @@ class _Tour:
             clock=self.clock,
             gpus=self._gpus,
             gpu_hour_usd=self.gpu_hour_usd,
+            false_alarms_per_day=self.decision.false_alarms_per_day,
             name=self._name,
         )
         self.evaluated = report

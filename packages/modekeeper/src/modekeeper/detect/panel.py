@@ -18,10 +18,10 @@ from modekeeper.model.block import SampleBlock
 from modekeeper.model.errors import BadInputError
 from modekeeper.model.signal import Environment, Signal, SignalKind
 
-__all__ = ["Panel"]
+__all__ = ["DEFAULT_SETTINGS", "Panel"]
 
 DEFAULT_SETTINGS = DetectorSettings()
-FORMAT = "detectors.v0"
+FORMAT = "detectors.v1"
 KIND_ORDER = {kind: place for place, kind in enumerate(SignalKind)}
 
 

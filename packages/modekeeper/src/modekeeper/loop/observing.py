@@ -3,7 +3,8 @@
 import msgspec
 
 from modekeeper.artifacts.contracts.parts import Findings, Telemetry
-from modekeeper.detect.panel import Panel
+from modekeeper.detect.panel import DEFAULT_SETTINGS, Panel
+from modekeeper.detect.settings import DetectorSettings
 from modekeeper.loop.findings import FindingsRegister
 from modekeeper.loop.reading import Reading
 from modekeeper.loop.run import limited, read_all
@@ -21,9 +22,9 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     environment: Environment
 
 
-def observe(reading: Reading) -> Observation:
+def observe(reading: Reading, detectors: DetectorSettings = DEFAULT_SETTINGS) -> Observation:
     """Read to the end and say what is in it."""
-    panel, register, series = Panel(), FindingsRegister(), SeriesRecorder()
+    panel, register, series = Panel(detectors), FindingsRegister(), SeriesRecorder()
     for block in limited(read_all(reading.source, reading.stop), reading.duration_s):
         series.add(block)
         for signal in panel.update(block):

@@ -16,7 +16,7 @@ from modekeeper.loop.recorder import RunRecorder
 from modekeeper.loop.run import run
 from modekeeper.loop.settings import LoopSettings
 from modekeeper.ports.clock import Clock
-from modekeeper.reports.folder.decision_facts import CatalogUse, recording_payload
+from modekeeper.reports.folder.decision_facts import CatalogUse, detection_payload, recording_payload
 from modekeeper.reports.folder.run_folder import RunRecord, write_run_folder
 from modekeeper.reports.folder.trace_file import TRACE_NAME, trace_file
 from modekeeper.value.opportunity import CostModel
@@ -46,7 +46,12 @@ def run_closed_loop(store: FolderStore, reading: Reading, job: ClosedLoopJob, cl
     """
     started = clock.now()
     explain = ExplainLog(clock)
-    explain.add("run_started", source=reading.describe_source().describe, policy=job.settings.policy)
+    explain.add(
+        "run_started",
+        source=reading.describe_source().describe,
+        policy=job.settings.policy,
+        **detection_payload(job.settings.detectors),
+    )
     engine, recorder = Engine(job.settings), RunRecorder()
     with trace_file(store) as trace:
         run(reading, engine, recorder, trace.add)

@@ -6,6 +6,7 @@ from typing import Any
 
 from modekeeper.artifacts.contracts.parts import Answer, EnvironmentPart
 from modekeeper.artifacts.contracts.reports import Opportunity
+from modekeeper.detect.settings import DetectorSettings
 from modekeeper.loop.reading import RawRecording
 from modekeeper.loop.recorder import RunRecorder
 from modekeeper.loop.settings import LoopSettings
@@ -17,6 +18,7 @@ from modekeeper.value.opportunity import CostModel, estimate_opportunity
 __all__ = [
     "CatalogUse",
     "answer_of",
+    "detection_payload",
     "environment_part",
     "opportunity_fields",
     "opportunity_of",
@@ -41,6 +43,11 @@ def environment_part(environment: Environment) -> EnvironmentPart:
         unstable=environment.unstable,
         notes=environment.notes,
     )
+
+
+def detection_payload(detectors: DetectorSettings) -> dict[str, Any]:
+    """What a user may set of the detectors, as an explain event carries it."""
+    return {"false_alarms_per_day": detectors.false_alarms_per_day}
 
 
 def raw_fields(raw: RawRecording | None) -> dict[str, Any]:

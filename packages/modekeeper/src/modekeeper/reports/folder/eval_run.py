@@ -16,6 +16,7 @@ from modekeeper.ports.clock import Clock
 from modekeeper.reports.answer import telemetry_gaps
 from modekeeper.reports.folder.decision_facts import (
     answer_of,
+    detection_payload,
     environment_part,
     opportunity_fields,
     opportunity_of,
@@ -46,7 +47,7 @@ def run_eval(
     """
     started = clock.now()
     explain = ExplainLog(clock)
-    explain.add("run_started", source=reading.describe_source().describe)
+    explain.add("run_started", source=reading.describe_source().describe, **detection_payload(settings.detectors))
     engine, recorder = Engine(settings), RunRecorder()
     run(reading, engine, recorder, lambda _event: None)
     finished = clock.now()
