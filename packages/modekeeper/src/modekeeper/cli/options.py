@@ -143,7 +143,8 @@ def jobs_option(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def false_alarms_option(function: Callable[..., Any]) -> Callable[..., Any]:
     """``--false-alarms-per-day``: the command gets ``false_alarms_per_day``."""
-    return _false_alarms("false_alarms_per_day")(function)
+    decorated: Callable[..., Any] = _false_alarms("false_alarms_per_day")(function)
+    return decorated
 
 
 def _false_alarms(name: str) -> Callable[..., Any]:
