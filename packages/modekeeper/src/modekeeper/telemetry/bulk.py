@@ -1,7 +1,7 @@
 """Many lines at once to a batch of records; a line that is not plain is read on its own."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, NamedTuple
@@ -19,13 +19,14 @@ from modekeeper.telemetry.fields import FIELDS
 from modekeeper.telemetry.gather import Gathered, metrics_of
 from modekeeper.telemetry.limits import IngestLimits
 from modekeeper.telemetry.merge import merged
-from modekeeper.telemetry.moments import UNDECIDED, iso_column, number_column, whole_column
+from modekeeper.telemetry.moments import UNDECIDED, iso_column, iso_column_of, number_column, whole_column
 from modekeeper.telemetry.scan import count_of
-from modekeeper.telemetry.shape import RecordShape, wire_of
+from modekeeper.telemetry.shape import RecordShape, Wire, wire_of
+from modekeeper.telemetry.table_columns import is_simple, may_be_headers, plain_rows, table_columns
 
 __all__ = ["BulkDecoder", "DroppedLine", "LinesRead"]
 
-_TOGETHER = 64
+_TOGETHER = 32
 """Lines decoded in one call: if one of them is refused, so many are decoded again."""
 _GATHERED_TOGETHER = 256
 """Decoded records that exist at once: few enough for the cache of a core."""
@@ -92,12 +93,19 @@ class BulkDecoder:
         begins[0] = 0
         np.add(ends[:-1], 1, out=begins[1:])
         lines = _Lines(text, begins, ends)
-        plain = self._plain(lines)
-        gathered = self._gathered(lines, plain)
-        columns, places = self._columns(*gathered) if gathered else (_no_columns(), np.empty(0, np.int64))
+        # Where a table begins, its header has to be known before the rows.
+        lead = 1 if self._decoder.header is None and not text.startswith(b"{") else 0
+        others, dropped = self._one_by_one(lines, range(lead), first_line)
+        plain = np.zeros(len(ends), np.bool_)
+        if self._decoder.header is not None and text[begins[-1] : begins[-1] + 1] != b"{":
+            columns, places = self._table(lines, lead)
+        else:
+            plain = self._plain(lines)
+            columns, places = self._json(lines, plain)
         on_their_own = np.ones(len(ends), np.bool_)
-        on_their_own[places] = False
-        others, dropped = self._one_by_one(lines, np.flatnonzero(on_their_own), first_line)
+        on_their_own[places] = on_their_own[:lead] = False
+        more, more_dropped = self._one_by_one(lines, np.flatnonzero(on_their_own).tolist(), first_line)
+        others, dropped = others | more, dropped + more_dropped
         batch = RecordBatch(
             source=source, text=text, begins=begins[places], ends=ends[places], lines=places + first_line, **columns
         )
@@ -118,6 +126,10 @@ class BulkDecoder:
         plain: NDArray[np.bool_] = (view[begins] == ord("{")) & (lasts == ord("}"))
         if len(text) > self._limits.max_line_bytes:
             plain &= ends - begins <= self._limits.max_line_bytes
+        if self._shape is not None and not self._shape.open:
+            # A decoder that refuses every other name looks at all there is: nothing is nested, no knob is named, and
+            # no text is skipped.
+            return plain
         if b"k" in text and _KNOB.search(text) is not None:
             plain[np.searchsorted(ends, [match.start() for match in _KNOB.finditer(text)])] = False
         if not text.isascii() and not _is_utf8(text):
@@ -158,11 +170,7 @@ class BulkDecoder:
             if len(found) == stop - start:
                 records += found
             else:
-                for at in range(start, stop):
-                    try:
-                        records.append(wire.decode(lines.line(at)))
-                    except (msgspec.MsgspecError, ValueError, RecursionError):
-                        refused.append(at)
+                refused += _decoded_one_by_one(wire, lines.text[begin:end].split(b"\n"), start, records)
             if len(records) >= _GATHERED_TOGETHER:
                 gathered.add(records)
                 records = []
@@ -180,6 +188,30 @@ class BulkDecoder:
 
     # Columns
 
+    def _table(self, lines: _Lines, lead: int) -> tuple[dict[str, Any], Integers]:
+        """The plain rows of a table as columns; none where the header changes on the way, or is not simple."""
+        table = self._decoder.table
+        if not is_simple(table):
+            return _no_columns(), np.empty(0, np.int64)
+        plain = plain_rows(lines.text, lines.begins, lines.ends, table)
+        plain[:lead] = False
+        if len(lines.text) > self._limits.max_line_bytes:
+            plain &= lines.ends - lines.begins <= self._limits.max_line_bytes
+        headers = may_be_headers(lines.text, lines.begins, plain, table)
+        places = np.flatnonzero(plain)
+        if not len(places) or any(at >= lead and self._decoder.is_header(lines.line(at)) for at in headers):
+            return _no_columns(), np.empty(0, np.int64)
+        rows = list(map(lines.text.split(b"\n").__getitem__, places.tolist()))
+        ts_ms, step, metrics, names, doubtful = table_columns(rows, table, self._decoder.known_name)
+        columns = {"ts_ms": ts_ms, "step": step, "metrics": metrics, "workers": None, "names": names}
+        measured = ~np.isnan(metrics[_MEASURED]).all(axis=0)
+        return self._settled(columns, places, measured, doubtful)
+
+    def _json(self, lines: _Lines, plain: NDArray[np.bool_]) -> tuple[dict[str, Any], Integers]:
+        """The plain lines as columns."""
+        gathered = self._gathered(lines, plain)
+        return self._columns(*gathered) if gathered else (_no_columns(), np.empty(0, np.int64))
+
     def _columns(self, gathered: Gathered, places: Integers) -> tuple[dict[str, Any], Integers]:
         """The records as columns, those left out that need a second look; and which lines they are from."""
         wire = gathered.wire
@@ -196,18 +228,20 @@ class BulkDecoder:
         workers = self._workers(gathered, metrics, doubtful)
         counts = ~np.isnan(metrics[_STEP_TIME]) if workers is None else np.diff(workers.offsets)
         names = self._names(gathered, counts, doubtful)
-        negative = metrics[_NOT_NEGATIVE] < 0
-        if negative.any():
-            doubtful.update(np.flatnonzero(negative.any(axis=0)).tolist())
         measured = (counts > 0) | ~np.isnan(metrics[_MEASURED]).all(axis=0)
-        if not measured.all():
-            doubtful.update(np.flatnonzero(~measured).tolist())
-        if wire.scaled:
-            doubtful.update(np.flatnonzero(np.isinf(metrics).any(axis=0)).tolist())
         columns = {"ts_ms": ts_ms, "step": numbers[:, 0].copy(), "metrics": metrics, "workers": workers, "names": names}
+        return self._settled(columns, places, measured, doubtful)
+
+    def _settled(
+        self, columns: dict[str, Any], places: Integers, measured: NDArray[np.bool_], doubtful: set[int]
+    ) -> tuple[dict[str, Any], Integers]:
+        """Columns without the records that need a second look."""
+        metrics = columns["metrics"]
+        unusable = (metrics[_NOT_NEGATIVE] < 0).any(axis=0) | np.isinf(metrics).any(axis=0) | ~measured
+        doubtful.update(np.flatnonzero(unusable).tolist())
         if not doubtful:
             return columns, places
-        kept = np.ones(len(ts_ms), np.bool_)
+        kept = np.ones(len(places), np.bool_)
         kept[list(doubtful)] = False
         return _only(columns, kept), places[kept]
 
@@ -271,11 +305,11 @@ class BulkDecoder:
     # The others
 
     def _one_by_one(
-        self, lines: _Lines, places: Integers, first_line: int
+        self, lines: _Lines, places: Iterable[int], first_line: int
     ) -> tuple[dict[int, Decoded], list[DroppedLine]]:
         decoded: dict[int, Decoded] = {}
         dropped: list[DroppedLine] = []
-        for at in places.tolist():
+        for at in places:
             line = lines.line(at)
             found = DropReason.TOO_LONG if len(line) > self._limits.max_line_bytes else self._decoder.decode(line)
             if isinstance(found, DropReason):
@@ -294,13 +328,31 @@ class BulkDecoder:
         for shape in shapes:
             self._shape = shape if self._shape is None else self._shape.widened(shape)
         if self._shape == before and shapes and before and len(refused) * _REFUSED_PART > len(lines.ends):
-            self._shape = shapes[-1].widened(before)
+            self._shape = shapes[-1].instead_of(before)
+
+
+def _decoded_one_by_one(wire: Wire, lines: Sequence[bytes], first: int, records: list[Any]) -> list[int]:
+    """Decode lines, of which the first has the number ``first``, into ``records``; the numbers of those refused."""
+    refused: list[int] = []
+    before = len(records)
+    waiting = iter(lines)
+    while True:
+        try:
+            # What was decoded before an error stays, and the line with the error is taken off.
+            records.extend(map(wire.decode, waiting))
+        except (msgspec.MsgspecError, ValueError, RecursionError):
+            refused.append(first + len(records) - before + len(refused))
+        else:
+            return refused
 
 
 def _times(gathered: Gathered) -> Integers:
     values, wire = gathered.times, gathered.wire
     if wire.time is str:
-        return iso_column("".join(values), wire.time_unit_ms)
+        joined = "".join(values)
+        if wire.time_width:
+            return iso_column_of(joined, wire.time_width, wire.time_unit_ms)
+        return iso_column(joined, wire.time_unit_ms)
     if wire.time is int:
         return whole_column(np.array(values, np.int64), wire.time_unit_ms)
     return number_column(np.array(values, np.float64), wire.time_unit_ms)

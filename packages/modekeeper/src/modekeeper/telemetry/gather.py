@@ -23,7 +23,8 @@ class Gathered:
     def __init__(self, wire: Wire) -> None:
         self.wire = wire
         self.times: list[Any] = []
-        """One entry a record where the time is a number; where it is text, texts that end with a line feed each."""
+        """One entry a record where the time is a number. Where it is text, texts: of the same width each, or with a
+        line feed each."""
         self.values: dict[str, list[Any]] = {name: [] for name in wire.others}
         """By field, one entry a record: names, worker latencies, knobs."""
         self._packed: list[bytes] = []
@@ -33,7 +34,9 @@ class Gathered:
         if not records:
             return
         times = [record.ts_ms for record in records]
-        if self.wire.time is str:
+        if self.wire.time_width:
+            self.times.append("".join(times))
+        elif self.wire.time is str:
             joined = "\n".join(times)
             if joined.count("\n") >= len(times):
                 joined = "\n".join([time.replace("\n", "?") for time in times])

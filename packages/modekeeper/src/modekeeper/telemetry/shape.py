@@ -35,6 +35,8 @@ class RecordShape:
     names: tuple[str, ...]
     time: type
     """How the time is written: ``str``, ``int`` or ``float``."""
+    time_width: int
+    """Characters of the time where it is text; 0 where it is none, or they vary."""
     open: bool
     """Whether there are names that mean nothing, beside these."""
 
@@ -48,14 +50,20 @@ class RecordShape:
                 known = by_field.get(target.field.name)
                 if known is None or target.priority < LOOKUP[known].priority:
                     by_field[target.field.name] = name
-        time = type(record[by_field["ts_ms"]]) if "ts_ms" in by_field else None
-        if time is None or time not in _TIME_TYPES:
+        moment = record[by_field["ts_ms"]] if "ts_ms" in by_field else None
+        if type(moment) not in _TIME_TYPES:
             return None
-        return cls(tuple(by_field.values()), time, any(name not in LOOKUP for name in record))
+        width = len(moment) if isinstance(moment, str) else 0
+        return cls(tuple(by_field.values()), type(moment), width, any(name not in LOOKUP for name in record))
 
     def widened(self, other: "RecordShape") -> "RecordShape":
         """This shape, and beside it the fields of ``other`` that it lacks."""
         return replace(self, names=self.names + self._lacking(other), open=self.open or other.open)
+
+    def instead_of(self, other: "RecordShape") -> "RecordShape":
+        """This shape where ``other`` fits no longer; times whose width changes are times of any width."""
+        width = self.time_width if self.time_width == other.time_width or self.names != other.names else 0
+        return replace(self.widened(other), time_width=width)
 
     def _lacking(self, other: "RecordShape") -> tuple[str, ...]:
         fields = {LOOKUP[name].field.name for name in self.names}
@@ -77,11 +85,10 @@ class Wire:
         self.decode_lines: Callable[[bytes | memoryview], list[Any]] = decoder.decode_lines
         """Several, one a line. Lines are not told apart: what it gives is to be trusted if the count is right."""
         self.time = shape.time
+        self.time_width = shape.time_width
         self.time_unit_ms = LOOKUP[present["ts_ms"]].scale
         self.others = [name for name in _OTHERS if name in present]
         """Fields that are neither times nor plain numbers."""
-        self.scaled = any(target.scale is not None for target in self.numbers)
-        """Whether a number may grow beyond all bounds by its unit."""
         self.pack = Struct(f"=q{len(self.numbers)}d").pack
         """A step and the metrics as bytes."""
 
@@ -104,7 +111,7 @@ def _struct_of(shape: RecordShape, present: dict[str, str], numbers: list[str]) 
         attribute = _attribute(target, numbers)
         rename[attribute] = name
         if target.field.kind is FieldKind.TIME:
-            fields.append((attribute, _TIME_TYPES[shape.time], msgspec.NODEFAULT))
+            fields.append((attribute, _time_type(shape), msgspec.NODEFAULT))
         else:
             fields.append((attribute, _type_of(target), _default(target)))
     if "step" not in present:
@@ -118,6 +125,12 @@ def _struct_of(shape: RecordShape, present: dict[str, str], numbers: list[str]) 
     return msgspec.defstruct(
         "ShapedRecord", fields, kw_only=True, rename=rename, gc=False, forbid_unknown_fields=not shape.open
     )
+
+
+def _time_type(shape: RecordShape) -> Any:
+    if not shape.time_width:
+        return _TIME_TYPES[shape.time]
+    return Annotated[str, msgspec.Meta(min_length=shape.time_width, max_length=shape.time_width)]
 
 
 def _attribute(target: Target, numbers: list[str]) -> str:
