@@ -165,7 +165,9 @@ def struck(lines: list[bytes], accidents: list[tuple[int, str]], plan: dict[str,
             lines.insert(min(len(lines), where + 40), lines[where])
         elif kind in {"hour ahead", "day ahead", "back"}:
             shift = {"hour ahead": 5000, "day ahead": 90_000, "back": -9000}[kind]
-            moved = job(at, plan) | {k: moment(at + shift, plan["time"]) for k in ("ts", "timestamp") if k in job(at, plan)}
+            moved = job(at, plan) | {
+                k: moment(at + shift, plan["time"]) for k in ("ts", "timestamp") if k in job(at, plan)
+            }
             lines[where] = json.dumps(moved).encode()
         elif kind in {"junk", "half", "blank"}:
             lines.insert(where, {"junk": b"INFO done", "half": lines[where][:-9], "blank": b" "}[kind])

@@ -135,10 +135,11 @@ def telemetry_options(
 
 def jobs_option(function: Callable[..., Any]) -> Callable[..., Any]:
     """``--jobs``: the command gets ``jobs``, which is ``None`` where nobody says."""
-    return _jobs("jobs")(function)
+    with_jobs: Callable[..., Any] = _jobs("jobs")(function)
+    return with_jobs
 
 
-def _jobs(name: str) -> Callable[..., Any]:
+def _jobs(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     return click.option(
         "--jobs",
         name,

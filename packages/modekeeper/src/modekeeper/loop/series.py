@@ -156,7 +156,15 @@ def _whole_runs(block: SampleBlock, start: int, count: int, length: int, means: 
     stop = start + count * length
     steps = block.step[start:stop:length].tolist()
     runs = [
-        _Run(ts_ms=ts_ms, index=index, step=None if step < 0 else step, node=node, gpu_model=model, samples=length, sums={})
+        _Run(
+            ts_ms=ts_ms,
+            index=index,
+            step=None if step < 0 else step,
+            node=node,
+            gpu_model=model,
+            samples=length,
+            sums={},
+        )
         for ts_ms, index, step, node, model in zip(
             block.ts_ms[start:stop:length].tolist(),
             range(block.first_index + start, block.first_index + stop, length),

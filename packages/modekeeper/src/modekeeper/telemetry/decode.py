@@ -169,6 +169,7 @@ class LineDecoder:
         return name
 
     def known_groups(self, groups: tuple[str, ...]) -> tuple[str, ...]:
+        """Names of peer groups, cleaned; none at all where one of them is no name."""
         known = self._groups.get(groups)
         if known is None:
             if len(self._groups) >= _REMEMBERED_NAMES // 64:
@@ -179,6 +180,7 @@ class LineDecoder:
         return known
 
     def knobs_usable(self, knobs: dict[str, float]) -> bool:
+        """Whether all of them are knobs by name, and there are not too many."""
         for name in knobs:
             if name not in self._knob_names:
                 if not is_knob_name(name) or len(self._knob_names) >= _REMEMBERED_NAMES:

@@ -43,12 +43,12 @@ class Gathered:
             self.times += (joined, "\n")
         else:
             self.times += times
-        for name, values in self.values.items():
+        for name in self.values:
             column = _GETTERS[name](records)
             if name in TEXTS and column.count(column[0]) == len(column):
                 # One copy of a name is enough.
                 column = column[:1] * len(column)
-            values += column
+            self.values[name] += column
         pack, take = self.wire.pack, _PACKED[len(self.wire.numbers)]
         try:
             packed = take(pack, records)
@@ -96,11 +96,44 @@ _PACKED: tuple[Callable[[Callable[..., bytes], Sequence[Any]], list[bytes]], ...
     lambda pack, records: [pack(r.step, r.number_0, r.number_1, r.number_2) for r in records],
     lambda pack, records: [pack(r.step, r.number_0, r.number_1, r.number_2, r.number_3) for r in records],
     lambda pack, records: [pack(r.step, r.number_0, r.number_1, r.number_2, r.number_3, r.number_4) for r in records],
-    lambda pack, records: [pack(r.step, r.number_0, r.number_1, r.number_2, r.number_3, r.number_4, r.number_5) for r in records],
-    lambda pack, records: [pack(r.step, r.number_0, r.number_1, r.number_2, r.number_3, r.number_4, r.number_5, r.number_6) for r in records],
-    lambda pack, records: [pack(r.step, r.number_0, r.number_1, r.number_2, r.number_3, r.number_4, r.number_5, r.number_6, r.number_7) for r in records],
-    lambda pack, records: [pack(r.step, r.number_0, r.number_1, r.number_2, r.number_3, r.number_4, r.number_5, r.number_6, r.number_7, r.number_8) for r in records],
-    lambda pack, records: [pack(r.step, r.number_0, r.number_1, r.number_2, r.number_3, r.number_4, r.number_5, r.number_6, r.number_7, r.number_8, r.number_9) for r in records],
-    lambda pack, records: [pack(r.step, r.number_0, r.number_1, r.number_2, r.number_3, r.number_4, r.number_5, r.number_6, r.number_7, r.number_8, r.number_9, r.number_10) for r in records],
+    lambda pack, records: [
+        pack(
+            r.step, r.number_0, r.number_1, r.number_2, r.number_3, r.number_4, r.number_5
+        )
+        for r in records
+    ],
+    lambda pack, records: [
+        pack(
+            r.step, r.number_0, r.number_1, r.number_2, r.number_3, r.number_4, r.number_5, r.number_6
+        )
+        for r in records
+    ],
+    lambda pack, records: [
+        pack(
+            r.step, r.number_0, r.number_1, r.number_2, r.number_3, r.number_4, r.number_5, r.number_6, r.number_7
+        )
+        for r in records
+    ],
+    lambda pack, records: [
+        pack(
+            r.step, r.number_0, r.number_1, r.number_2, r.number_3, r.number_4, r.number_5, r.number_6, r.number_7,
+            r.number_8
+        )
+        for r in records
+    ],
+    lambda pack, records: [
+        pack(
+            r.step, r.number_0, r.number_1, r.number_2, r.number_3, r.number_4, r.number_5, r.number_6, r.number_7,
+            r.number_8, r.number_9
+        )
+        for r in records
+    ],
+    lambda pack, records: [
+        pack(
+            r.step, r.number_0, r.number_1, r.number_2, r.number_3, r.number_4, r.number_5, r.number_6, r.number_7,
+            r.number_8, r.number_9, r.number_10
+        )
+        for r in records
+    ],
 )  # fmt: skip
 """For each count of numbers, the records as bytes. Written out, for that is the fastest way to so many attributes."""

@@ -50,7 +50,9 @@ def line_ranges(fd: int, begin: int, limits: IngestLimits) -> Iterator[LineRange
         return
     while begin < size:
         aim = begin + limits.range_bytes
-        end = _behind_line_feed(fd, aim, aim + limits.max_line_bytes) if aim < size else _last_line_feed(fd, begin, size)
+        end = (
+            _behind_line_feed(fd, aim, aim + limits.max_line_bytes) if aim < size else _last_line_feed(fd, begin, size)
+        )
         if end is None or end <= begin:
             return
         yield LineRange(begin, end)

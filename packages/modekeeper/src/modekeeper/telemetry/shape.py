@@ -25,7 +25,9 @@ _Refused = Annotated[int, msgspec.Meta(ge=1, le=0)]
 """No value there is: a record with a field of this type is refused."""
 _TIME_TYPES: dict[type, Any] = {str: str, int: Annotated[int, msgspec.Meta(ge=0, le=MAX_STEP)], float: NotNegative}
 TEXTS = frozenset(field.name for field in FIELDS if field.kind is FieldKind.TEXT)
-_OTHERS = tuple(f.name for f in FIELDS if f.kind in {FieldKind.NUMBERS, FieldKind.TEXTS, FieldKind.TEXT, FieldKind.KNOBS})
+_OTHERS = tuple(
+    f.name for f in FIELDS if f.kind in {FieldKind.NUMBERS, FieldKind.TEXTS, FieldKind.TEXT, FieldKind.KNOBS}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +59,11 @@ class RecordShape:
         return cls(tuple(by_field.values()), type(moment), width, any(name not in LOOKUP for name in record))
 
     def widened(self, other: "RecordShape") -> "RecordShape":
-        """This shape, and beside it the fields of ``other`` that it lacks."""
+        """The same shape, and beside it the fields of ``other`` that it lacks."""
         return replace(self, names=self.names + self._lacking(other), open=self.open or other.open)
 
     def instead_of(self, other: "RecordShape") -> "RecordShape":
-        """This shape where ``other`` fits no longer; times whose width changes are times of any width."""
+        """The same shape, where ``other`` fits no longer; times whose width changes are times of any width."""
         width = self.time_width if self.time_width == other.time_width or self.names != other.names else 0
         return replace(self.widened(other), time_width=width)
 

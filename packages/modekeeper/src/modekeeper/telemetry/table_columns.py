@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,10 +11,11 @@ from modekeeper.model.sample import METRIC_COLUMNS
 from modekeeper.telemetry.batch import Integers
 from modekeeper.telemetry.fields import KNOB_PREFIXES, LOOKUP, FieldKind, Target
 from modekeeper.telemetry.moments import UNDECIDED, iso_column, number_column, whole_column
+from modekeeper.telemetry.record_columns import Columns
 from modekeeper.telemetry.scan import places_of
 from modekeeper.telemetry.table import TableReader
 
-__all__ = ["TableColumns", "is_simple", "may_be_headers", "plain_rows", "table_columns"]
+__all__ = ["is_simple", "may_be_headers", "plain_rows", "table_columns"]
 
 _MISSING_STEP = -1
 _DIGITS = re.compile(r"[0-9]*")
@@ -22,17 +23,6 @@ _NUMBERS = re.compile(r"[0-9.\-]*")
 _NUMBER = re.compile(r"-?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)|")
 _EXACT_DIGITS = 18
 _SPACES = np.frombuffer(b" \t\v\f", np.uint8)
-
-
-class TableColumns(NamedTuple):
-    """Rows as columns; see :class:`modekeeper.telemetry.batch.RecordBatch`."""
-
-    ts_ms: Integers
-    step: Integers
-    metrics: NDArray[np.float64]
-    names: dict[str, Sequence[Any]]
-    doubtful: set[int]
-    """Rows that need a second look."""
 
 
 def is_simple(table: TableReader) -> bool:
@@ -52,7 +42,7 @@ def plain_rows(text: bytes, begins: Integers, ends: Integers, table: TableReader
     """Lines with as many cells as the header has, and nothing but plain ASCII in them."""
     view = np.frombuffer(text, np.uint8)
     firsts, lasts = view[begins], view[ends - 1]
-    lasts = np.where(lasts == ord("\r"), view[ends - 2], lasts)
+    lasts = np.where(lasts == ord("\r"), view[np.maximum(ends - 2, 0)], lasts)
     cells = np.diff(np.searchsorted(places_of(table.delimiter, text), np.append(begins, len(text)))) + 1
     plain: NDArray[np.bool_] = (cells == len(table.columns)) & (ends > begins) & (firsts != ord("{"))
     plain &= ~np.isin(firsts, _SPACES) & ~np.isin(lasts, _SPACES) & (lasts != ord("\r"))
@@ -77,8 +67,10 @@ def may_be_headers(text: bytes, begins: Integers, plain: NDArray[np.bool_], tabl
     return found
 
 
-def table_columns(rows: Sequence[bytes], table: TableReader, known_name: Callable[[str], str | None]) -> TableColumns:
-    """Plain rows as columns."""
+def table_columns(
+    rows: Sequence[bytes], table: TableReader, known_name: Callable[[str], str | None]
+) -> tuple[Columns, set[int]]:
+    """Plain rows as columns, and those of them in which a cell needs a second look."""
     width, count = len(table.columns), len(rows)
     cells = b"\n".join(rows).decode("ascii").replace("\r", "").replace("\n", table.delimiter).split(table.delimiter)
     doubtful: set[int] = set()
@@ -101,8 +93,7 @@ def table_columns(rows: Sequence[bytes], table: TableReader, known_name: Callabl
         else:
             known = {cell: known_name(cell) for cell in set(column)}
             names[field.name] = [known[cell] for cell in column]
-    doubtful.update(np.flatnonzero(ts_ms == UNDECIDED).tolist())
-    return TableColumns(ts_ms, step, metrics, names, doubtful)
+    return {"ts_ms": ts_ms, "step": step, "metrics": metrics, "workers": None, "names": names}, doubtful
 
 
 def _times(column: list[str], target: Target) -> Integers:
