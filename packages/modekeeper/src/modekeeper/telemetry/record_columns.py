@@ -36,7 +36,9 @@ def record_columns(gathered: Gathered, decoder: LineDecoder, max_workers: int) -
         workers = _workers(latencies, metrics[_STEP_TIME].tolist())
         counts = np.diff(workers.offsets)
         doubtful.update(np.flatnonzero(counts > max_workers).tolist())
-    names: dict[str, Sequence[Any]] = {}
+    names: dict[str, Sequence[Any]] = {
+        field: [decoder.known_name(value)] * len(numbers) for field, value in gathered.wire.constants.items()
+    }
     for field, values in gathered.values.items():
         if field == "worker_groups":
             names[field] = _groups(values, counts.tolist(), decoder, doubtful)
