@@ -66,11 +66,12 @@ class SeriesRecorder:
         state.last = (int(block.ts_ms[-1]), block.step_at(len(block) - 1))
         state.count += len(block)
         state.workers_max = max(state.workers_max, block.workers.shape[1])
-        seen = [n for n in METRIC_COLUMNS if not np.isnan(block.metrics[n]).all()]
-        if not set(seen).issubset(state.metrics_seen):
-            state.metrics_seen = sorted({*state.metrics_seen, *seen})
+        unseen = [name for name in METRIC_COLUMNS if name not in state.metrics_seen]
+        seen = [name for name in unseen if not np.isnan(block.metrics[name]).all()]
+        if seen:
+            state.metrics_seen = sorted([*state.metrics_seen, *seen])
         with np.errstate(over="ignore"):
-            self._take(_Numbers.of(block, [name for name in _MEANS if name in seen]))
+            self._take(_Numbers.of(block, [name for name in _MEANS if name in state.metrics_seen]))
 
     def _take(self, numbers: "_Numbers") -> None:
         state, block = self._state, numbers.block
@@ -167,12 +168,15 @@ class _Numbers(NamedTuple):
     names: list[str]
     table: NDArray[np.float64]
     """``float64[len(names), n]``"""
-    finite: NDArray[np.bool_]
+    finite: NDArray[np.bool_] | None
+    """Which of them were; ``None``: all."""
 
     @classmethod
     def of(cls, block: SampleBlock, names: list[str]) -> "_Numbers":
         table = np.array([block.metrics[name] for name in names]).reshape(len(names), len(block))
         finite = np.isfinite(table)
+        if finite.all():
+            return cls(block, names, table, None)
         table[~finite] = 0.0
         return cls(block, names, table, finite)
 
@@ -183,13 +187,17 @@ class _Numbers(NamedTuple):
         sums[:, 0] = [run.sums.get(name, (0.0, 0))[0] for name in self.names]
         sums[:, 1:] = self.table[:, start:stop]
         totals = np.add.accumulate(sums, axis=1)[:, -1].tolist()
-        counts = np.count_nonzero(self.finite[:, start:stop], axis=1).tolist()
+        counts = [stop - start] * len(self.names)
+        if self.finite is not None:
+            counts = np.count_nonzero(self.finite[:, start:stop], axis=1).tolist()
         for name, total, count in zip(self.names, totals, counts, strict=True):
             if count:
                 run.sums[name] = (total, count + run.sums.get(name, (0.0, 0))[1])
         if "step_time_ms" in self.names:
             place = self.names.index("step_time_ms")
-            times = self.table[place, start:stop][self.finite[place, start:stop]]
+            times = self.table[place, start:stop]
+            if self.finite is not None:
+                times = times[self.finite[place, start:stop]]
             if times.size:
                 run.low = _smaller(run.low, float(times.min()))
                 run.high = _larger(run.high, float(times.max()))
@@ -198,10 +206,11 @@ class _Numbers(NamedTuple):
         """``count`` runs of ``length`` samples each, from ``start`` on."""
         stop = start + count * length
         table = self.table[:, start:stop].reshape(-1, count, length)
-        finite = self.finite[:, start:stop].reshape(-1, count, length)
         # In turn from 0, which makes a negative zero a positive one.
         totals = (np.add.accumulate(table, axis=2)[:, :, -1] + 0.0).T.tolist()
-        counts = np.count_nonzero(finite, axis=2).T.tolist()
+        counts = [[length] * len(self.names)] * count
+        if self.finite is not None:
+            counts = np.count_nonzero(self.finite[:, start:stop].reshape(-1, count, length), axis=2).T.tolist()
         runs = [_started(self.block, position) for position in range(start, stop, length)]
         for run, run_totals, run_counts in zip(runs, totals, counts, strict=True):
             run.samples = length
@@ -210,9 +219,12 @@ class _Numbers(NamedTuple):
                     run.sums[name] = (total, size)
         if "step_time_ms" in self.names:
             place = self.names.index("step_time_ms")
-            lows = np.where(finite[place], table[place], np.inf).min(axis=1).tolist()
-            highs = np.where(finite[place], table[place], -np.inf).max(axis=1).tolist()
-            for run, low, high in zip(runs, lows, highs, strict=True):
+            lows = highs = table[place]
+            if self.finite is not None:
+                finite = self.finite[place, start:stop].reshape(count, length)
+                lows, highs = np.where(finite, lows, np.inf), np.where(finite, highs, -np.inf)
+            extremes = zip(runs, lows.min(axis=1).tolist(), highs.max(axis=1).tolist(), strict=True)
+            for run, low, high in extremes:
                 if "step_time_ms" in run.sums:
                     run.low, run.high = low, high
         return runs
