@@ -117,6 +117,7 @@ def to_decisions(path: Path, jobs: int = 1) -> Count:
     from modekeeper.loop.run import Feed  # noqa: PLC0415
     from modekeeper.loop.settings import LoopSettings  # noqa: PLC0415
     from modekeeper.model.decision import Target  # noqa: PLC0415
+    from modekeeper.model.trace import TraceEvent  # noqa: PLC0415
     from modekeeper.policy.catalog import load_default  # noqa: PLC0415
     from modekeeper.telemetry.file import open_files  # noqa: PLC0415
 
@@ -124,7 +125,11 @@ def to_decisions(path: Path, jobs: int = 1) -> Count:
     engine = Engine(LoopSettings(target=target, catalog=load_default()))
     source = open_files([str(path)], clock=_Never(), jobs=jobs)
     with Path(os.devnull).open("wb") as nowhere:
-        feed = Feed(engine, (RunRecorder(),), lambda event: nowhere.write(json_line(event)))
+
+        def write(event: TraceEvent) -> None:
+            nowhere.write(json_line(event))
+
+        feed = Feed(engine, (RunRecorder(),), write)
         for blocks in (source.blocks(threading.Event()), source.flush()):
             for block in blocks:
                 feed.take(block)

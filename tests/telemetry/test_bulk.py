@@ -1,8 +1,8 @@
 """Reading many lines together gives what reading them one by one gives."""
 
 import gzip
-import io
 import json
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.telemetry.feeding import T0_MS, ScriptedClock, drain, lines_of, record, rows_of, source_of, stream_of
+from tests.telemetry.feeding import T0_MS, Running, ScriptedClock, drain, record, rows_of, source_of
 from tests.telemetry.hostile import FILES, LINES, SIZES
 
 from modekeeper.model.errors import FailedError
@@ -20,7 +20,7 @@ from modekeeper.telemetry import bulk, ordering, outbox
 from modekeeper.telemetry.compressed import compression_of
 from modekeeper.telemetry.file import FileSource, open_files
 from modekeeper.telemetry.limits import IngestLimits
-from modekeeper.telemetry.moments import UNDECIDED, iso_column, number_column, whole_column
+from modekeeper.telemetry.moments import UNDECIDED, iso_column, iso_column_of, number_column, whole_column
 from modekeeper.telemetry.values import Bad, parse_ts_ms
 
 ONE_BY_ONE: dict[str, Any] = {"bulk_lines": 1 << 60}
@@ -49,19 +49,11 @@ def story(source: FileSource) -> Any:
 def states(source: FileSource) -> Iterator[Any]:
     """What a source has given and remembers, after each block and at the end."""
     blocks = []
-    for block in source.blocks(ScriptedStop()):
+    for block in source.blocks(Running()):
         blocks.append(block)
         yield source.counters(), source.position()
     blocks += source.flush()
     yield repr(rows_of(blocks)), source.counters(), source.position()
-
-
-class ScriptedStop:
-    def is_set(self) -> bool:
-        return False
-
-    def wait(self, timeout: float | None = None) -> bool:
-        return False
 
 
 def both(data: bytes, sizes: list[int], **limits: Any) -> tuple[FileSource, FileSource]:
@@ -200,3 +192,138 @@ def test_jobs_with_accidents_leave_the_same_state_at_every_block(
     small = {"block_records": 31, "read_bytes": 1 << 14, "reorder_records": 8, "duplicate_records": 50}
     one_by_one, together = both(text_of(lines), sizes, **small)
     assert list(states(together)) == list(states(one_by_one))
+
+
+CELLS = st.sampled_from(
+    ["", "1", "-1", "+2", "3.5", " 4", "1e3", "nan", "None", "1.2.3", ".", "5.", ".5", "-0", "x", "é", "9" * 25, "1_0"]
+)
+HEADERS = st.lists(
+    st.sampled_from(
+        ["ts", "timestamp", "step", "step_time_ms", "latency_s", "loss", "node", "rank", "other", "knob.x", "phase"]
+    ),
+    min_size=2,
+    max_size=6,
+    unique=True,
+)
+
+
+@st.composite
+def tables(draw: st.DrawFn) -> bytes:
+    """A table, mostly of plain rows, with now and then a row or a header that is not."""
+    delimiter = draw(st.sampled_from(",;\t|"))
+    header = draw(HEADERS)
+    lines = [delimiter.join(header)]
+    kind = draw(st.sampled_from(["iso", "ms", "s", "ms_text"]))
+    for index in range(draw(st.integers(0, 40))):
+        dirty = draw(st.integers(0, 9))
+        cells = [
+            str(moment(index, kind)) if name in {"ts", "timestamp"} else str(index) if name == "step" else f"{index}.5"
+            for name in header
+        ]
+        if dirty == 0:
+            cells[draw(st.integers(0, len(cells) - 1))] = draw(CELLS)
+        elif dirty == 1:
+            cells = draw(st.lists(CELLS, max_size=7))
+        elif dirty == 2:
+            cells[0] = f'"{cells[0]}"'
+        elif dirty == 3:
+            cells = draw(st.one_of(st.just(header), HEADERS, st.just([json.dumps(record(index))])))
+        lines.append(delimiter.join(cells))
+    ending = draw(st.sampled_from(["\n", "\n", "\r\n"]))
+    return (ending.join(lines) + ending).encode()
+
+
+@given(data=tables(), named=st.booleans(), size=st.integers(40, 2000))
+@settings(max_examples=400, deadline=None)
+def test_tables_leave_the_same_state(data: bytes, named: bool, size: int) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / ("run.csv" if named else "run")
+        path.write_bytes(data)
+        limits = {"read_bytes": size, "max_line_bytes": 300}
+        one_by_one = open_files([str(path)], clock=ScriptedClock(), limits=IngestLimits(**ONE_BY_ONE | limits))
+        together = open_files([str(path)], clock=ScriptedClock(), limits=IngestLimits(**TOGETHER | limits))
+        assert list(states(together)) == list(states(one_by_one))
+
+
+MOMENTS = st.one_of(
+    st.text(max_size=30),
+    st.datetimes().map(str),
+    st.datetimes(timezones=st.timezones()).map(lambda moment: moment.isoformat()),
+    st.builds(
+        "{}-{:02}-{:02}{}{:02}:{:02}:{:02}{}{}".format,
+        st.integers(1965, 2100),
+        st.integers(0, 13),
+        st.integers(0, 32),
+        st.sampled_from("T t-"),
+        st.integers(0, 25),
+        st.integers(0, 61),
+        st.integers(0, 61),
+        st.sampled_from(["", ".5", ".123", ",123", ".123456", ".123456789", ".", ".x23"]),
+        st.sampled_from(["", "Z", "+00:00", "-23:59", "+24:00", "+0530", "Z "]),
+    ),
+)
+
+
+def one_by_one(texts: list[str], unit_ms: float | None) -> list[int]:
+    times = [parse_ts_ms(text, unit_ms) for text in texts]
+    return [UNDECIDED if isinstance(time, Bad) else time for time in times]
+
+
+@given(texts=st.lists(MOMENTS, min_size=1, max_size=8), unit_ms=st.sampled_from([None, 1.0]))
+@settings(max_examples=500, deadline=None)
+def test_times_as_text_read_together(texts: list[str], unit_ms: float | None) -> None:
+    texts = [text.replace("\n", "?") for text in texts]
+    expected = one_by_one(texts, unit_ms)
+    assert iso_column("".join(f"{text}\n" for text in texts), unit_ms).tolist() == expected
+    width = len(texts[0])
+    alike = [text for text in texts if len(text) == width]
+    if width:
+        assert iso_column_of("".join(alike), width, unit_ms).tolist() == one_by_one(alike, unit_ms)
+
+
+@given(
+    values=st.lists(st.one_of(st.integers(-5, 10**19 // 2), st.integers(0, 10**12)), min_size=1),
+    unit_ms=st.sampled_from([None, 1.0]),
+)
+@settings(max_examples=300, deadline=None)
+def test_times_as_numbers_read_together(values: list[int], unit_ms: float | None) -> None:
+    together = whole_column(np.array(values, np.int64), unit_ms).tolist()
+    alone = [parse_ts_ms(value, unit_ms) for value in values]
+    assert together == [UNDECIDED if isinstance(time, Bad) else time for time in alone]
+    floats = [value / 3 for value in values]
+    for got, value in zip(number_column(np.array(floats), unit_ms).tolist(), floats, strict=True):
+        assert got in (UNDECIDED, parse_ts_ms(value, unit_ms))
+        assert got != UNDECIDED or value < 0 or value > 10**14
+
+
+def test_a_value_never_goes_on_in_the_next_line_that_looks_like_an_object() -> None:
+    """What reading lines together rests on: a line feed in a text is no JSON, and msgspec says so."""
+
+    class Anything(msgspec.Struct):
+        a: object = None
+
+    decoder = msgspec.json.Decoder(Anything)
+    for text in (b'{"a":"}\n{"}', b'{"b":"}\n{"}', b'{"b":{"}\n{":1}}', b'{"a":1}\n{"a\n":1}'):
+        with pytest.raises(msgspec.DecodeError):
+            decoder.decode_lines(text)
+    assert len(decoder.decode_lines(b'{"a":1}{"a":2}\n{"a":3}')) == 3
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_a_long_healthy_file_with_a_little_dirt(
+    tmp_path: Path, pack: Callable[[bytes], bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in life: nearly all lines go the short way, and the account is the same."""
+    monkeypatch.undo()
+    entries = [json.dumps(record(i, loss=2.0, node="a")).encode() for i in range(9000)]
+    for at in range(50, 9000, 200):
+        entries[at] = [b"junk", b"", entries[at - 1], b'{"ts":"soon"}', entries[at + 5]][at // 200 % 5]
+    path = tmp_path / "run.jsonl"
+    path.write_bytes(pack(b"\n".join(entries)))
+    sources = [
+        open_files([str(path)], clock=ScriptedClock(), limits=IngestLimits(**limits, read_bytes=1 << 16))
+        for limits in (ONE_BY_ONE, {})
+    ]
+    assert story(sources[0]) == story(sources[1])
+    # Each of the 45 spoilt lines drops one record; where a later one came before its time, four are put behind it.
+    assert (sources[1].counters().dropped_total, sources[1].counters().repaired_total) == (45, 36)

@@ -4,9 +4,13 @@ import json
 import math
 from typing import Any
 
+import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tests.telemetry.feeding import T0_MS, Row, drain, lines_of, record, source_of
 
+from modekeeper.telemetry.decode import _SALVAGEABLE
 from modekeeper.telemetry.fields import FIELDS, FieldKind
 
 
@@ -232,3 +236,18 @@ def test_clean_and_tolerant_decoding_agree() -> None:
     plain = json.dumps(entry)
     tolerant = plain[:-1] + ', "ignored": NaN}'
     assert only(plain.encode() + b"\n") == only(tolerant.encode() + b"\n")
+
+
+PIECES = [*'{}[]",:\\u-+.eE019 dD', "NaN", "Infinity", "\\ud800", "9" * 400]
+
+
+@given(text=st.one_of(st.text(), st.lists(st.sampled_from(PIECES)).map("".join)))
+@settings(max_examples=500, deadline=None)
+def test_what_only_the_standard_library_reads_is_left_to_it(text: str) -> None:
+    try:
+        json.loads(text)
+        msgspec.json.decode(text)
+    except (msgspec.MsgspecError, UnicodeError):
+        assert _SALVAGEABLE.search(text) is not None
+    except (ValueError, RecursionError):
+        pass

@@ -86,17 +86,6 @@ def test_any_number_of_processes_tells_the_same_story(inputs: list[Path], jobs: 
     assert stories[0][1].dropped_by_reason["too_long"] == 2
 
 
-def positions(source: FileSource) -> dict[int, Any]:
-    """What is remembered after so many samples; where that is not said before the end of a piece, the last word."""
-    said = {}
-    given_so_far = 0
-    for block in source.blocks(Running()):
-        given_so_far += len(block)
-        said[given_so_far] = source.counters()
-    source.close()
-    return said
-
-
 def test_what_is_read_ahead_is_not_counted_as_read(inputs: list[Path]) -> None:
     source = file_source(inputs[0], limits=SMALL, jobs=2)
     reading = source.blocks(Running())
@@ -129,7 +118,7 @@ def test_a_stop_is_heeded_and_reading_goes_on_where_it_was(inputs: list[Path]) -
 @pytest.fixture
 def nobody_helps(monkeypatch: pytest.MonkeyPatch) -> None:
     """The share of this process is all there is: quick enough for many examples."""
-    monkeypatch.setattr(range_readers.sys, "executable", "")
+    monkeypatch.setattr(sys, "executable", "")
 
 
 @pytest.mark.usefixtures("nobody_helps")
@@ -143,7 +132,7 @@ def test_one_process_reads_ranges_as_it_reads_the_whole(inputs: list[Path], name
 def test_wherever_a_file_is_cut_into_ranges(lines: list[bytes], size: int) -> None:
     limits = IngestLimits(range_bytes=size, max_line_bytes=250, block_records=9)
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(range_readers.sys, "executable", "")
+        patch.setattr(sys, "executable", "")
         path = Path(folder) / "run.jsonl"
         path.write_bytes(text_of(lines))
         assert told(file_source(path, limits=limits, jobs=2)) == told(file_source(path, limits=limits))

@@ -138,7 +138,8 @@ def telemetry_options(
 
 def jobs_option(function: Callable[..., Any]) -> Callable[..., Any]:
     """``--jobs``: the command gets ``jobs``, which is ``None`` where nobody says."""
-    return _jobs("jobs")(function)
+    with_jobs: Callable[..., Any] = _jobs("jobs")(function)
+    return with_jobs
 
 
 def false_alarms_option(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -147,7 +148,7 @@ def false_alarms_option(function: Callable[..., Any]) -> Callable[..., Any]:
     return decorated
 
 
-def _false_alarms(name: str) -> Callable[..., Any]:
+def _false_alarms(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     return click.option(
         "--false-alarms-per-day",
         name,
@@ -158,7 +159,7 @@ def _false_alarms(name: str) -> Callable[..., Any]:
     )
 
 
-def _jobs(name: str) -> Callable[..., Any]:
+def _jobs(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     return click.option(
         "--jobs",
         name,

@@ -1,13 +1,14 @@
 """A stream of samples thinned to a bounded series that keeps the extremes."""
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from modekeeper.artifacts.contracts.parts import SeriesPoint, Telemetry
-from modekeeper.model.block import FloatColumn, SampleBlock
+from modekeeper.model.block import SampleBlock
 from modekeeper.model.sample import METRIC_COLUMNS
 
 __all__ = ["SeriesRecorder"]
@@ -65,22 +66,27 @@ class SeriesRecorder:
         state.last = (int(block.ts_ms[-1]), block.step_at(len(block) - 1))
         state.count += len(block)
         state.workers_max = max(state.workers_max, block.workers.shape[1])
-        seen = [n for n in METRIC_COLUMNS if not np.isnan(block.metrics[n]).all()]
-        if not set(seen).issubset(state.metrics_seen):
-            state.metrics_seen = sorted({*state.metrics_seen, *seen})
-        means = [name for name in _MEANS if name in seen]
+        unseen = [name for name in METRIC_COLUMNS if name not in state.metrics_seen]
+        seen = [name for name in unseen if not np.isnan(block.metrics[name]).all()]
+        if seen:
+            state.metrics_seen = sorted([*state.metrics_seen, *seen])
+        with np.errstate(over="ignore"):
+            self._take(_Numbers.of(block, [name for name in _MEANS if name in state.metrics_seen]))
+
+    def _take(self, numbers: "_Numbers") -> None:
+        state, block = self._state, numbers.block
         start = 0
         while start < len(block):
             whole = (len(block) - start) // state.run_length if state.open_run is None else 0
             if whole:
                 whole = min(whole, 2 * self._points - len(state.runs))
-                state.runs += _whole_runs(block, start, whole, state.run_length, means)
+                state.runs += numbers.whole_runs(start, whole, state.run_length)
                 start += whole * state.run_length
                 self._join()
                 continue
             run = state.open_run or _started(block, start)
             stop = min(len(block), start + state.run_length - run.samples)
-            _extend(run, block, start, stop, means)
+            numbers.extend(run, start, stop)
             state.open_run = run
             start = stop
             if run.samples == state.run_length:
@@ -151,65 +157,77 @@ def _started(block: SampleBlock, position: int) -> _Run:
     )
 
 
-def _whole_runs(block: SampleBlock, start: int, count: int, length: int, means: list[str]) -> list[_Run]:
-    """The next ``count`` runs of ``length`` samples each, all of them in this block."""
-    stop = start + count * length
-    steps = block.step[start:stop:length].tolist()
-    runs = [
-        _Run(
-            ts_ms=ts_ms,
-            index=index,
-            step=None if step < 0 else step,
-            node=node,
-            gpu_model=model,
-            samples=length,
-            sums={},
-        )
-        for ts_ms, index, step, node, model in zip(
-            block.ts_ms[start:stop:length].tolist(),
-            range(block.first_index + start, block.first_index + stop, length),
-            steps,
-            block.node[start:stop:length],
-            block.gpu_model[start:stop:length],
-            strict=True,
-        )
-    ]
-    for name in means:
-        table = block.metrics[name][start:stop].reshape(count, length)
+class _Numbers(NamedTuple):
+    """The columns of a block that are summed.
+
+    Each number is added in its turn: pairwise summation would depend on where a block ends. What is not finite is 0
+    here, and adds nothing.
+    """
+
+    block: SampleBlock
+    names: list[str]
+    table: NDArray[np.float64]
+    """``float64[len(names), n]``"""
+    finite: NDArray[np.bool_] | None
+    """Which of them were; ``None``: all."""
+
+    @classmethod
+    def of(cls, block: SampleBlock, names: list[str]) -> "_Numbers":
+        table = np.array([block.metrics[name] for name in names]).reshape(len(names), len(block))
         finite = np.isfinite(table)
-        sizes = np.count_nonzero(finite, axis=1).tolist()
-        with np.errstate(over="ignore"):
-            # In turn, as where a run is taken in bit by bit; what is no number adds nothing.
-            totals = np.add.accumulate(np.where(finite, table, 0.0), axis=1)[:, -1] + 0.0
-        for run, total, size in zip(runs, totals.tolist(), sizes, strict=True):
-            if size:
-                run.sums[name] = (total, size)
-        if name == "step_time_ms":
-            lows = np.where(finite, table, np.inf).min(axis=1).tolist()
-            highs = np.where(finite, table, -np.inf).max(axis=1).tolist()
-            for run, low, high in zip(runs, lows, highs, strict=True):
-                if run.sums:
+        if finite.all():
+            return cls(block, names, table, None)
+        table[~finite] = 0.0
+        return cls(block, names, table, finite)
+
+    def extend(self, run: _Run, start: int, stop: int) -> None:
+        """Take samples ``start`` up to ``stop`` into a run."""
+        run.samples += stop - start
+        sums = np.empty((len(self.names), stop - start + 1))
+        sums[:, 0] = [run.sums.get(name, (0.0, 0))[0] for name in self.names]
+        sums[:, 1:] = self.table[:, start:stop]
+        totals = np.add.accumulate(sums, axis=1)[:, -1].tolist()
+        counts = [stop - start] * len(self.names)
+        if self.finite is not None:
+            counts = np.count_nonzero(self.finite[:, start:stop], axis=1).tolist()
+        for name, total, count in zip(self.names, totals, counts, strict=True):
+            if count:
+                run.sums[name] = (total, count + run.sums.get(name, (0.0, 0))[1])
+        if "step_time_ms" in self.names:
+            place = self.names.index("step_time_ms")
+            times = self.table[place, start:stop]
+            if self.finite is not None:
+                times = times[self.finite[place, start:stop]]
+            if times.size:
+                run.low = _smaller(run.low, float(times.min()))
+                run.high = _larger(run.high, float(times.max()))
+
+    def whole_runs(self, start: int, count: int, length: int) -> list[_Run]:
+        """``count`` runs of ``length`` samples each, from ``start`` on."""
+        stop = start + count * length
+        table = self.table[:, start:stop].reshape(-1, count, length)
+        # In turn from 0, which makes a negative zero a positive one.
+        totals = (np.add.accumulate(table, axis=2)[:, :, -1] + 0.0).T.tolist()
+        counts = [[length] * len(self.names)] * count
+        if self.finite is not None:
+            counts = np.count_nonzero(self.finite[:, start:stop].reshape(-1, count, length), axis=2).T.tolist()
+        runs = [_started(self.block, position) for position in range(start, stop, length)]
+        for run, run_totals, run_counts in zip(runs, totals, counts, strict=True):
+            run.samples = length
+            for name, total, size in zip(self.names, run_totals, run_counts, strict=True):
+                if size:
+                    run.sums[name] = (total, size)
+        if "step_time_ms" in self.names:
+            place = self.names.index("step_time_ms")
+            lows = highs = table[place]
+            if self.finite is not None:
+                finite = self.finite[place, start:stop].reshape(count, length)
+                lows, highs = np.where(finite, lows, np.inf), np.where(finite, highs, -np.inf)
+            extremes = zip(runs, lows.min(axis=1).tolist(), highs.max(axis=1).tolist(), strict=True)
+            for run, low, high in extremes:
+                if "step_time_ms" in run.sums:
                     run.low, run.high = low, high
-    return runs
-
-
-def _extend(run: _Run, block: SampleBlock, start: int, stop: int, means: list[str]) -> None:
-    run.samples += stop - start
-    for name in means:
-        column = block.metrics[name][start:stop]
-        finite = column[np.isfinite(column)]
-        if finite.size:
-            total, count = run.sums.get(name, (0.0, 0))
-            run.sums[name] = (_added(total, finite), count + finite.size)
-            if name == "step_time_ms":
-                run.low = _smaller(run.low, float(finite.min()))
-                run.high = _larger(run.high, float(finite.max()))
-
-
-def _added(total: float, values: FloatColumn) -> float:
-    """``total`` plus each value in turn: pairwise summation would depend on where a block ends."""
-    with np.errstate(over="ignore"):
-        return float(np.add.accumulate(np.concatenate(([total], values)))[-1])
+        return runs
 
 
 def _joined(left: _Run, right: _Run) -> _Run:

@@ -104,7 +104,7 @@ class Row(NamedTuple):
     """One record of a batch."""
 
     batch: RecordBatch
-    index: int
+    place: int
 
 
 class Stretch(NamedTuple):

@@ -1,9 +1,8 @@
 """Many lines at once to a batch of records; a line that is not plain is read on its own."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from typing import Any, NamedTuple
 
 import msgspec
@@ -11,21 +10,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modekeeper.model.ingest import DropReason
-from modekeeper.model.sample import METRIC_COLUMNS
-from modekeeper.telemetry.batch import Integers, RaggedRows, RecordBatch
+from modekeeper.telemetry.batch import Integers, RecordBatch
 from modekeeper.telemetry.counting import EXCERPT_BYTES
 from modekeeper.telemetry.decode import Decoded, LineDecoder
-from modekeeper.telemetry.fields import FIELDS
-from modekeeper.telemetry.gather import Gathered, metrics_of
+from modekeeper.telemetry.gather import Gathered
 from modekeeper.telemetry.limits import IngestLimits
 from modekeeper.telemetry.merge import merged
-from modekeeper.telemetry.moments import UNDECIDED, iso_column, number_column, whole_column
+from modekeeper.telemetry.record_columns import Columns, no_columns, record_columns, without_doubt
 from modekeeper.telemetry.scan import count_of
-from modekeeper.telemetry.shape import RecordShape, wire_of
+from modekeeper.telemetry.shape import RecordShape, Wire, wire_of
+from modekeeper.telemetry.table_columns import is_simple, may_be_headers, plain_rows, table_columns
 
 __all__ = ["BulkDecoder", "DroppedLine", "LinesRead"]
 
-_TOGETHER = 64
+_TOGETHER = 32
 """Lines decoded in one call: if one of them is refused, so many are decoded again."""
 _GATHERED_TOGETHER = 256
 """Decoded records that exist at once: few enough for the cache of a core."""
@@ -34,9 +32,6 @@ _FIRST_LOOKED_AT = 8
 _LEARNED_FROM = 4
 _REFUSED_PART = 8
 """If more than one line in so many is refused, the shape is no longer that of the input."""
-_STEP_TIME = METRIC_COLUMNS.index("step_time_ms")
-_NOT_NEGATIVE = [METRIC_COLUMNS.index(f.name) for f in FIELDS if f.name in METRIC_COLUMNS and not f.negative]
-_MEASURED = [METRIC_COLUMNS.index(field.name) for field in FIELDS if field.measured and field.name in METRIC_COLUMNS]
 
 
 class DroppedLine(NamedTuple):
@@ -92,12 +87,19 @@ class BulkDecoder:
         begins[0] = 0
         np.add(ends[:-1], 1, out=begins[1:])
         lines = _Lines(text, begins, ends)
-        plain = self._plain(lines)
-        gathered = self._gathered(lines, plain)
-        columns, places = self._columns(*gathered) if gathered else (_no_columns(), np.empty(0, np.int64))
+        # Where a table begins, its header has to be known before the rows.
+        lead = 1 if self._decoder.header is None and not text.startswith(b"{") else 0
+        others, dropped = self._one_by_one(lines, range(lead), first_line)
+        plain = np.zeros(len(ends), np.bool_)
+        if self._decoder.header is not None and text[begins[-1] : begins[-1] + 1] != b"{":
+            columns, places = self._table(lines, lead)
+        else:
+            plain = self._plain(lines)
+            columns, places = self._json(lines, plain)
         on_their_own = np.ones(len(ends), np.bool_)
-        on_their_own[places] = False
-        others, dropped = self._one_by_one(lines, np.flatnonzero(on_their_own), first_line)
+        on_their_own[places] = on_their_own[:lead] = False
+        more, more_dropped = self._one_by_one(lines, np.flatnonzero(on_their_own).tolist(), first_line)
+        others, dropped = others | more, dropped + more_dropped
         batch = RecordBatch(
             source=source, text=text, begins=begins[places], ends=ends[places], lines=places + first_line, **columns
         )
@@ -118,6 +120,10 @@ class BulkDecoder:
         plain: NDArray[np.bool_] = (view[begins] == ord("{")) & (lasts == ord("}"))
         if len(text) > self._limits.max_line_bytes:
             plain &= ends - begins <= self._limits.max_line_bytes
+        if self._shape is not None and not self._shape.open:
+            # A decoder that refuses every other name looks at all there is: nothing is nested, no knob is named, and
+            # no text is skipped.
+            return plain
         if b"k" in text and _KNOB.search(text) is not None:
             plain[np.searchsorted(ends, [match.start() for match in _KNOB.finditer(text)])] = False
         if not text.isascii() and not _is_utf8(text):
@@ -136,12 +142,12 @@ class BulkDecoder:
 
     # Decoding
 
-    def _gathered(self, lines: _Lines, plain: NDArray[np.bool_]) -> tuple[Gathered, Integers] | None:
+    def _gathered(self, lines: _Lines, plain: NDArray[np.bool_]) -> tuple[Gathered | None, Integers]:
         """What the decoder of the shape takes, and which lines it is from."""
         if self._shape is None:
             self._shape = self._first_shape(lines, np.flatnonzero(plain)[:_FIRST_LOOKED_AT].tolist())
         if self._shape is None:
-            return None
+            return None, np.empty(0, np.int64)
         wire = wire_of(self._shape)
         view = memoryview(lines.text)
         gathered = Gathered(wire)
@@ -158,11 +164,7 @@ class BulkDecoder:
             if len(found) == stop - start:
                 records += found
             else:
-                for at in range(start, stop):
-                    try:
-                        records.append(wire.decode(lines.line(at)))
-                    except (msgspec.MsgspecError, ValueError, RecursionError):
-                        refused.append(at)
+                refused += _decoded_one_by_one(wire, lines.text[begin:end].split(b"\n"), start, records)
             if len(records) >= _GATHERED_TOGETHER:
                 gathered.add(records)
                 records = []
@@ -180,100 +182,39 @@ class BulkDecoder:
 
     # Columns
 
-    def _columns(self, gathered: Gathered, places: Integers) -> tuple[dict[str, Any], Integers]:
-        """The records as columns, those left out that need a second look; and which lines they are from."""
-        wire = gathered.wire
-        ts_ms = _times(gathered)
-        numbers = gathered.numbers()
-        known = ts_ms != UNDECIDED
-        if not known.all():
-            for at in np.flatnonzero(~known)[::-1].tolist():
-                for values in gathered.values.values():
-                    del values[at]
-            ts_ms, places, numbers = ts_ms[known], places[known], numbers[known]
-        doubtful: set[int] = set()
-        metrics = metrics_of(wire, numbers)
-        workers = self._workers(gathered, metrics, doubtful)
-        counts = ~np.isnan(metrics[_STEP_TIME]) if workers is None else np.diff(workers.offsets)
-        names = self._names(gathered, counts, doubtful)
-        negative = metrics[_NOT_NEGATIVE] < 0
-        if negative.any():
-            doubtful.update(np.flatnonzero(negative.any(axis=0)).tolist())
-        measured = (counts > 0) | ~np.isnan(metrics[_MEASURED]).all(axis=0)
-        if not measured.all():
-            doubtful.update(np.flatnonzero(~measured).tolist())
-        if wire.scaled:
-            doubtful.update(np.flatnonzero(np.isinf(metrics).any(axis=0)).tolist())
-        columns = {"ts_ms": ts_ms, "step": numbers[:, 0].copy(), "metrics": metrics, "workers": workers, "names": names}
-        if not doubtful:
-            return columns, places
-        kept = np.ones(len(ts_ms), np.bool_)
-        kept[list(doubtful)] = False
-        return _only(columns, kept), places[kept]
+    def _table(self, lines: _Lines, lead: int) -> tuple[Columns, Integers]:
+        """The plain rows of a table as columns; none where the header changes on the way, or is not simple."""
+        table = self._decoder.table
+        if not is_simple(table):
+            return no_columns(), np.empty(0, np.int64)
+        plain = plain_rows(lines.text, lines.begins, lines.ends, table)
+        plain[:lead] = False
+        if len(lines.text) > self._limits.max_line_bytes:
+            plain &= lines.ends - lines.begins <= self._limits.max_line_bytes
+        headers = may_be_headers(lines.text, lines.begins, plain, table)
+        places = np.flatnonzero(plain)
+        if not len(places) or any(at >= lead and self._decoder.is_header(lines.line(at)) for at in headers):
+            return no_columns(), np.empty(0, np.int64)
+        rows = list(map(lines.text.split(b"\n").__getitem__, places.tolist()))
+        columns, kept = without_doubt(*table_columns(rows, table, self._decoder.known_name))
+        return columns, places[kept]
 
-    def _names(self, gathered: Gathered, worker_counts: NDArray[Any], doubtful: set[int]) -> dict[str, Sequence[Any]]:
-        names: dict[str, Sequence[Any]] = {}
-        for field, values in gathered.values.items():
-            if field == "worker_groups":
-                names[field] = self._groups(values, worker_counts.tolist(), doubtful)
-            elif field == "knobs":
-                names[field] = self._knobs(values, doubtful)
-            elif field != "worker_latencies_ms":
-                known = {value: None if value is None else self._decoder.known_name(value) for value in set(values)}
-                if len(known) == 1:
-                    names[field] = list(known.values()) * len(values)
-                else:
-                    clean = all(known[value] is value for value in known)
-                    names[field] = values if clean else [known[value] for value in values]
-        return names
-
-    def _groups(self, values: list[Any], worker_counts: list[int], doubtful: set[int]) -> list[Any]:
-        """The peer groups; as many as there are workers, or the record is read on its own."""
-        column: list[Any] = []
-        for at, (groups, count) in enumerate(zip(values, worker_counts, strict=True)):
-            known = None if groups is None else self._decoder.known_groups(groups)
-            if known is not None and len(known) != count:
-                doubtful.add(at)
-            column.append(known)
-        return column
-
-    def _knobs(self, values: list[Any], doubtful: set[int]) -> list[Any]:
-        """The knobs; neighbours with the same values share one copy."""
-        column: list[Any] = []
-        last: dict[str, float] | None = None
-        for at, knobs in enumerate(values):
-            if not knobs:
-                column.append(None)
-                continue
-            if last is None or knobs != last or list(knobs) != list(last):
-                last = knobs
-            if not self._decoder.knobs_usable(last):
-                doubtful.add(at)
-            column.append(last)
-        return column
-
-    def _workers(self, gathered: Gathered, metrics: NDArray[np.float64], doubtful: set[int]) -> RaggedRows | None:
-        values = gathered.values.get("worker_latencies_ms")
-        if values is None:
-            return None
-        rows: list[tuple[float, ...]] = []
-        for at, (row, step_time_ms) in enumerate(zip(values, metrics[_STEP_TIME].tolist(), strict=True)):
-            if row and len(row) > self._limits.max_workers:
-                doubtful.add(at)
-            alone = (step_time_ms,) if step_time_ms == step_time_ms else ()  # noqa: PLR0124 - NaN is missing
-            rows.append(row or alone)
-        offsets = np.zeros(len(rows) + 1, np.int64)
-        np.cumsum(np.fromiter(map(len, rows), np.int64, len(rows)), out=offsets[1:])
-        return RaggedRows(np.fromiter(chain.from_iterable(rows), np.float64, int(offsets[-1])), offsets)
+    def _json(self, lines: _Lines, plain: NDArray[np.bool_]) -> tuple[Columns, Integers]:
+        """The plain lines as columns."""
+        gathered, places = self._gathered(lines, plain)
+        if gathered is None or not len(places):
+            return no_columns(), np.empty(0, np.int64)
+        columns, kept = without_doubt(*record_columns(gathered, self._decoder, self._limits.max_workers))
+        return columns, places[kept]
 
     # The others
 
     def _one_by_one(
-        self, lines: _Lines, places: Integers, first_line: int
+        self, lines: _Lines, places: Iterable[int], first_line: int
     ) -> tuple[dict[int, Decoded], list[DroppedLine]]:
         decoded: dict[int, Decoded] = {}
         dropped: list[DroppedLine] = []
-        for at in places.tolist():
+        for at in places:
             line = lines.line(at)
             found = DropReason.TOO_LONG if len(line) > self._limits.max_line_bytes else self._decoder.decode(line)
             if isinstance(found, DropReason):
@@ -292,16 +233,22 @@ class BulkDecoder:
         for shape in shapes:
             self._shape = shape if self._shape is None else self._shape.widened(shape)
         if self._shape == before and shapes and before and len(refused) * _REFUSED_PART > len(lines.ends):
-            self._shape = shapes[-1].widened(before)
+            self._shape = shapes[-1].instead_of(before)
 
 
-def _times(gathered: Gathered) -> Integers:
-    values, wire = gathered.times, gathered.wire
-    if wire.time is str:
-        return iso_column("".join(values), wire.time_unit_ms)
-    if wire.time is int:
-        return whole_column(np.array(values, np.int64), wire.time_unit_ms)
-    return number_column(np.array(values, np.float64), wire.time_unit_ms)
+def _decoded_one_by_one(wire: Wire, lines: Sequence[bytes], first: int, records: list[Any]) -> list[int]:
+    """Decode lines, of which the first has the number ``first``, into ``records``; the numbers of those refused."""
+    refused: list[int] = []
+    before = len(records)
+    waiting = iter(lines)
+    while True:
+        try:
+            # What was decoded before an error stays, and the line with the error is taken off.
+            records.extend(map(wire.decode, waiting))
+        except (msgspec.MsgspecError, ValueError, RecursionError):
+            refused.append(first + len(records) - before + len(refused))
+        else:
+            return refused
 
 
 def _runs(plain: NDArray[np.bool_]) -> Integers:
@@ -330,28 +277,3 @@ def _is_utf8(data: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return True
-
-
-def _no_columns() -> dict[str, Any]:
-    nothing = np.empty(0, np.int64)
-    return {"ts_ms": nothing, "step": nothing, "metrics": np.empty((len(METRIC_COLUMNS), 0))}
-
-
-def _only(columns: dict[str, Any], kept: NDArray[np.bool_]) -> dict[str, Any]:
-    workers = columns["workers"]
-    if workers is not None:
-        counts = np.diff(workers.offsets)
-        offsets = np.zeros(np.count_nonzero(kept) + 1, np.int64)
-        np.cumsum(counts[kept], out=offsets[1:])
-        workers = RaggedRows(workers.values[np.repeat(kept, counts)], offsets)
-    chosen = kept.tolist()
-    return {
-        "ts_ms": columns["ts_ms"][kept],
-        "step": columns["step"][kept],
-        "metrics": columns["metrics"][:, kept],
-        "workers": workers,
-        "names": {
-            name: [value for value, wanted in zip(column, chosen, strict=True) if wanted]
-            for name, column in columns["names"].items()
-        },
-    }

@@ -22,6 +22,8 @@ __all__ = ["WIRE_TYPES", "Decoded", "LineDecoder", "NotNegative"]
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*+"')
+_SALVAGEABLE = re.compile(r"NaN|Infinity|[eE][+-]?[0-9]|[0-9]{19}|\\u[dD]")
+"""What the standard library takes and msgspec does not: no numbers, large ones, halves of characters."""
 _REMEMBERED_NAMES = 4096
 _INT_DIGITS = 19
 
@@ -75,6 +77,11 @@ class LineDecoder:
         self._knob_names: set[str] = set()
 
     @property
+    def table(self) -> TableReader:
+        """What reads the rows of CSV."""
+        return self._table
+
+    @property
     def header(self) -> str | None:
         """The CSV header met last, as it was written."""
         return self._table.header
@@ -88,6 +95,11 @@ class LineDecoder:
         if line[:1].isspace() or line[:1] == b"{":
             return self._strict(line)
         return self._tolerant(line)
+
+    def is_header(self, line: bytes) -> bool:
+        """Whether a line would be taken for a CSV header where there is one already."""
+        line, text = _as_text(line, set())
+        return not line.startswith(b"{") and self._table.is_header(text)
 
     def _strict(self, line: bytes) -> Decoded | DropReason | None:
         if line.count(b"[") + line.count(b"{") <= self._limits.max_depth and b"knob." not in line:
@@ -157,6 +169,7 @@ class LineDecoder:
         return name
 
     def known_groups(self, groups: tuple[str, ...]) -> tuple[str, ...]:
+        """Names of peer groups, cleaned; none at all where one of them is no name."""
         known = self._groups.get(groups)
         if known is None:
             if len(self._groups) >= _REMEMBERED_NAMES // 64:
@@ -167,6 +180,7 @@ class LineDecoder:
         return known
 
     def knobs_usable(self, knobs: dict[str, float]) -> bool:
+        """Whether all of them are knobs by name, and there are not too many."""
         for name in knobs:
             if name not in self._knob_names:
                 if not is_knob_name(name) or len(self._knob_names) >= _REMEMBERED_NAMES:
@@ -176,17 +190,9 @@ class LineDecoder:
 
     def _tolerant(self, line: bytes) -> Decoded | DropReason | None:
         repaired: set[RepairReason] = set()
-        if line.startswith(_BYTE_ORDER_MARK):
-            line = line[len(_BYTE_ORDER_MARK) :]
-            repaired.add(RepairReason.BYTE_ORDER_MARK)
-        line = line.strip()
+        line, text = _as_text(line, repaired)
         if not line:
             return DropReason.BLANK
-        try:
-            text = line.decode()
-        except UnicodeDecodeError:
-            text = line.decode(errors="replace")
-            repaired.add(RepairReason.INVALID_UTF8)
         if not line.startswith(b"{"):
             row = self._table.read(text)
             if isinstance(row, dict):
@@ -201,10 +207,25 @@ class LineDecoder:
         return self._records.read(raw, repaired)
 
 
+def _as_text(line: bytes, repaired: set[RepairReason]) -> tuple[bytes, str]:
+    """A line without what does not belong to it, and the same as text."""
+    if line.startswith(_BYTE_ORDER_MARK):
+        line = line[len(_BYTE_ORDER_MARK) :]
+        repaired.add(RepairReason.BYTE_ORDER_MARK)
+    line = line.strip()
+    try:
+        return line, line.decode()
+    except UnicodeDecodeError:
+        repaired.add(RepairReason.INVALID_UTF8)
+        return line, line.decode(errors="replace")
+
+
 def _parsed_json(text: str, repaired: set[RepairReason]) -> dict[str, object] | DropReason:
     try:
         raw = msgspec.json.decode(text)
     except (msgspec.MsgspecError, ValueError, RecursionError):
+        if _SALVAGEABLE.search(text) is None:
+            return DropReason.INVALID_JSON
 
         def non_finite(_: str) -> float:
             repaired.add(RepairReason.NON_FINITE)

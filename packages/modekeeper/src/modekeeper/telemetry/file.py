@@ -2,12 +2,7 @@
 
 import base64
 import binascii
-import contextlib
-import glob
-import os
-import stat
-import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
@@ -19,20 +14,15 @@ from modekeeper.model.ingest import IngestCounters
 from modekeeper.model.sample import Sample
 from modekeeper.ports.clock import Clock, StopSignal
 from modekeeper.telemetry.ingest import IngestPipeline, PipelineState
-from modekeeper.telemetry.inputs import InputFile, InputStream, RawInput, cannot_read, fault
+from modekeeper.telemetry.inputs import InputFile, RawInput
 from modekeeper.telemetry.limits import IngestLimits
 from modekeeper.telemetry.lines import Cut
+from modekeeper.telemetry.opening import expanded, opened, worthwhile_jobs
 from modekeeper.telemetry.range_readers import RangeReaders
 from modekeeper.telemetry.recorder import RawRecorder, RecorderPosition
 from modekeeper.telemetry.text_input import InputPosition, TextInput
 
 __all__ = ["FileSource", "open_files"]
-
-_STREAM_WAIT_S = 0.2
-_LARGE_BYTES = 64 << 20
-"""From here on starting another process takes less time than it saves."""
-_MOST_JOBS = 3
-"""More than two beside this one would wait for it: it puts all records in order, and hands them on."""
 
 
 class _Position(msgspec.Struct, frozen=True, kw_only=True):
@@ -333,11 +323,11 @@ def open_files(
         raise BadInputError("no telemetry named. Give the path of a JSON-lines or CSV file, or '-' for standard input.")
     inputs: dict[str, RawInput] = {}
     for path in paths:
-        for name in _expanded(path):
+        for name in expanded(path):
             if name not in inputs:
-                inputs[name] = _opened(name, stdin)
+                inputs[name] = opened(name, stdin)
     if jobs is None:
-        jobs = _worthwhile_jobs(inputs.values())
+        jobs = worthwhile_jobs(inputs.values())
     return FileSource(
         list(inputs.values()),
         follow=follow,
@@ -350,50 +340,11 @@ def open_files(
     )
 
 
-def _worthwhile_jobs(inputs: Iterable[RawInput]) -> int:
-    """One process for a little, else a few: what they give has to go through this one again."""
-    size = 0
-    for raw in inputs:
-        with contextlib.suppress(OSError):
-            size += Path(raw.path).stat().st_size if isinstance(raw, InputFile) else 0
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(_MOST_JOBS, cores) if size >= _LARGE_BYTES else 1
-
-
 def _size(item: TextInput) -> int:
     try:
         return Path(item.raw.path).stat().st_size
     except OSError:
         return 0
-
-
-def _expanded(path: str) -> list[str]:
-    if path == "-" or not glob.has_magic(path) or os.path.lexists(path):
-        return [path]
-    # Not Path.glob: it takes no absolute patterns.
-    found = glob.glob(path, recursive=True)  # noqa: PTH207
-    matches = sorted(name for name in found if not Path(name).is_dir())
-    if not matches:
-        raise cannot_read(path, "no file matches")
-    return matches
-
-
-def _opened(path: str, stdin: BinaryIO | None) -> RawInput:
-    if path == "-":
-        given = stdin or getattr(sys.stdin, "buffer", None)
-        if given is None:
-            raise cannot_read(path, "it is closed")
-        return InputStream(path, given, _STREAM_WAIT_S)
-    try:
-        mode = Path(path).stat().st_mode
-        if stat.S_ISDIR(mode):
-            raise IsADirectoryError(21, "Is a directory")
-        if not stat.S_ISREG(mode):
-            return InputStream(path, None, _STREAM_WAIT_S)
-        os.close(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
-    except (OSError, ValueError) as error:
-        raise cannot_read(path, fault(error)) from error
-    return InputFile(path)
 
 
 def _not_ours(why: str) -> BadInputError:

@@ -23,7 +23,8 @@ class Gathered:
     def __init__(self, wire: Wire) -> None:
         self.wire = wire
         self.times: list[Any] = []
-        """One entry a record where the time is a number; where it is text, texts that end with a line feed each."""
+        """One entry a record where the time is a number. Where it is text, texts: of the same width each, or with a
+        line feed each."""
         self.values: dict[str, list[Any]] = {name: [] for name in wire.others}
         """By field, one entry a record: names, worker latencies, knobs."""
         self._packed: list[bytes] = []
@@ -33,19 +34,21 @@ class Gathered:
         if not records:
             return
         times = [record.ts_ms for record in records]
-        if self.wire.time is str:
+        if self.wire.time_width:
+            self.times.append("".join(times))
+        elif self.wire.time is str:
             joined = "\n".join(times)
             if joined.count("\n") >= len(times):
                 joined = "\n".join([time.replace("\n", "?") for time in times])
             self.times += (joined, "\n")
         else:
             self.times += times
-        for name, values in self.values.items():
+        for name in self.values:
             column = _GETTERS[name](records)
             if name in TEXTS and column.count(column[0]) == len(column):
                 # One copy of a name is enough.
                 column = column[:1] * len(column)
-            values += column
+            self.values[name] += column
         pack, take = self.wire.pack, _PACKED[len(self.wire.numbers)]
         try:
             packed = take(pack, records)
@@ -93,11 +96,44 @@ _PACKED: tuple[Callable[[Callable[..., bytes], Sequence[Any]], list[bytes]], ...
     lambda pack, records: [pack(r.step, r.number_0, r.number_1, r.number_2) for r in records],
     lambda pack, records: [pack(r.step, r.number_0, r.number_1, r.number_2, r.number_3) for r in records],
     lambda pack, records: [pack(r.step, r.number_0, r.number_1, r.number_2, r.number_3, r.number_4) for r in records],
-    lambda pack, records: [pack(r.step, r.number_0, r.number_1, r.number_2, r.number_3, r.number_4, r.number_5) for r in records],
-    lambda pack, records: [pack(r.step, r.number_0, r.number_1, r.number_2, r.number_3, r.number_4, r.number_5, r.number_6) for r in records],
-    lambda pack, records: [pack(r.step, r.number_0, r.number_1, r.number_2, r.number_3, r.number_4, r.number_5, r.number_6, r.number_7) for r in records],
-    lambda pack, records: [pack(r.step, r.number_0, r.number_1, r.number_2, r.number_3, r.number_4, r.number_5, r.number_6, r.number_7, r.number_8) for r in records],
-    lambda pack, records: [pack(r.step, r.number_0, r.number_1, r.number_2, r.number_3, r.number_4, r.number_5, r.number_6, r.number_7, r.number_8, r.number_9) for r in records],
-    lambda pack, records: [pack(r.step, r.number_0, r.number_1, r.number_2, r.number_3, r.number_4, r.number_5, r.number_6, r.number_7, r.number_8, r.number_9, r.number_10) for r in records],
+    lambda pack, records: [
+        pack(
+            r.step, r.number_0, r.number_1, r.number_2, r.number_3, r.number_4, r.number_5
+        )
+        for r in records
+    ],
+    lambda pack, records: [
+        pack(
+            r.step, r.number_0, r.number_1, r.number_2, r.number_3, r.number_4, r.number_5, r.number_6
+        )
+        for r in records
+    ],
+    lambda pack, records: [
+        pack(
+            r.step, r.number_0, r.number_1, r.number_2, r.number_3, r.number_4, r.number_5, r.number_6, r.number_7
+        )
+        for r in records
+    ],
+    lambda pack, records: [
+        pack(
+            r.step, r.number_0, r.number_1, r.number_2, r.number_3, r.number_4, r.number_5, r.number_6, r.number_7,
+            r.number_8
+        )
+        for r in records
+    ],
+    lambda pack, records: [
+        pack(
+            r.step, r.number_0, r.number_1, r.number_2, r.number_3, r.number_4, r.number_5, r.number_6, r.number_7,
+            r.number_8, r.number_9
+        )
+        for r in records
+    ],
+    lambda pack, records: [
+        pack(
+            r.step, r.number_0, r.number_1, r.number_2, r.number_3, r.number_4, r.number_5, r.number_6, r.number_7,
+            r.number_8, r.number_9, r.number_10
+        )
+        for r in records
+    ],
 )  # fmt: skip
 """For each count of numbers, the records as bytes. Written out, for that is the fastest way to so many attributes."""

@@ -94,7 +94,7 @@ class IngestPipeline:
                 continue
             arrival, dropped = outcome
             if isinstance(arrival, Row):
-                self._accept(Stretch(arrival.batch, arrival.index, arrival.index + 1))
+                self._accept(Stretch(arrival.batch, arrival.place, arrival.place + 1))
             elif dropped is not None:
                 self._tally.drop(dropped, arrival.source, arrival.line, arrival.excerpt)
             else:

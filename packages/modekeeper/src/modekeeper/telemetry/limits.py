@@ -29,7 +29,7 @@ class IngestLimits:
     """A jump of telemetry time beyond this is questioned: time zones and clocks reset at boot start there."""
     block_records: int = 4096
     """Most samples in one block."""
-    read_bytes: int = 1 << 20
+    read_bytes: int = 1 << 21
     """Most bytes asked for in one read."""
     bulk_lines: int = 64
     """So many lines at least are read together; fewer are read one by one, which takes less time then."""

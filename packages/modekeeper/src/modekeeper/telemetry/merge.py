@@ -25,7 +25,8 @@ def merged(
     Args:
         batch: the records that were read together.
         others: the other ones, by line: 0 is the first line of the text.
-        begins, ends: where each line of the text is.
+        begins: where each line of the text begins.
+        ends: where each line of the text ends.
         first_line: number of the first line of the text.
     """
     places = np.array(list(others), np.int64)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from modekeeper.telemetry.batch import Integers
 from modekeeper.telemetry.values import MAX_TS_MS, Bad, parse_ts_ms
 
-__all__ = ["UNDECIDED", "iso_column", "number_column", "whole_column"]
+__all__ = ["UNDECIDED", "iso_column", "iso_column_of", "number_column", "whole_column"]
 
 UNDECIDED = -1
 """A time that needs a look at its own record."""
@@ -24,6 +24,18 @@ _MS_DIGITS = 3
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
 _DAY_MS = 86_400_000
 _SECONDS_BELOW, _MILLIS_BELOW, _MICROS_BELOW = 10**11, 10**14, 10**17
+
+
+def iso_column_of(joined: str, width: int, unit_ms: float | None) -> Integers:
+    """As ``iso_column``, of texts of ``width`` characters each, without anything between them."""
+    found = _layout_of(joined[:width])
+    if found is None or not joined.isascii():
+        texts = [joined[at : at + width] for at in range(0, len(joined), width)]
+        return np.fromiter((_alone(text, unit_ms) for text in texts), np.int64, len(texts))
+    ts_ms = _together(np.frombuffer(joined.encode(), np.uint8).reshape(-1, width).T, *found)
+    for at in np.flatnonzero(ts_ms == UNDECIDED).tolist():
+        ts_ms[at] = _alone(joined[at * width : (at + 1) * width], unit_ms)
+    return ts_ms
 
 
 def iso_column(lines: str, unit_ms: float | None) -> Integers:

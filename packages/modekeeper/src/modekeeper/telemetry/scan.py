@@ -18,7 +18,7 @@ def places_of(byte: str, text: bytes) -> NDArray[np.int64]:
 
 def count_of(byte: str, text: bytes) -> int:
     """How often ``byte`` occurs. Faster than ``bytes.count`` where it is not rare."""
-    return sum(np.count_nonzero(part == ord(byte)) for _, part in _parts(text))
+    return sum(int(np.count_nonzero(part == ord(byte))) for _, part in _parts(text))
 
 
 def _parts(text: bytes) -> Iterator[tuple[int, NDArray[np.uint8]]]:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from struct import Struct
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -21,6 +21,7 @@ from modekeeper.telemetry.values import MAX_STEP
 __all__ = ["TEXTS", "RecordShape", "Wire", "wire_of"]
 
 _MISSING_STEP = -1
+_literal: Any = Literal
 _Refused = Annotated[int, msgspec.Meta(ge=1, le=0)]
 """No value there is: a record with a field of this type is refused."""
 _TIME_TYPES: dict[type, Any] = {str: str, int: Annotated[int, msgspec.Meta(ge=0, le=MAX_STEP)], float: NotNegative}
@@ -37,8 +38,12 @@ class RecordShape:
     names: tuple[str, ...]
     time: type
     """How the time is written: ``str``, ``int`` or ``float``."""
+    time_width: int
+    """Characters of the time where it is text; 0 where it is none, or they vary."""
     open: bool
     """Whether there are names that mean nothing, beside these."""
+    constants: tuple[tuple[str, str], ...]
+    """Those of ``names`` that name a machine, a phase or the like, and always the same one; and which."""
 
     @classmethod
     def of(cls, record: dict[str, Any]) -> "RecordShape | None":
@@ -50,14 +55,29 @@ class RecordShape:
                 known = by_field.get(target.field.name)
                 if known is None or target.priority < LOOKUP[known].priority:
                     by_field[target.field.name] = name
-        time = type(record[by_field["ts_ms"]]) if "ts_ms" in by_field else None
-        if time is None or time not in _TIME_TYPES:
+        moment = record[by_field["ts_ms"]] if "ts_ms" in by_field else None
+        if type(moment) not in _TIME_TYPES:
             return None
-        return cls(tuple(by_field.values()), time, any(name not in LOOKUP for name in record))
+        width = len(moment) if isinstance(moment, str) else 0
+        names = tuple(by_field.values())
+        constants = tuple(
+            (name, record[name]) for name in names if LOOKUP[name].field.name in TEXTS and type(record[name]) is str
+        )
+        return cls(names, type(moment), width, any(name not in LOOKUP for name in record), constants)
 
     def widened(self, other: "RecordShape") -> "RecordShape":
-        """This shape, and beside it the fields of ``other`` that it lacks."""
-        return replace(self, names=self.names + self._lacking(other), open=self.open or other.open)
+        """The same shape, and beside it the fields of ``other`` that it lacks."""
+        return replace(
+            self,
+            names=self.names + self._lacking(other),
+            open=self.open or other.open,
+            constants=tuple(constant for constant in self.constants if constant in other.constants),
+        )
+
+    def instead_of(self, other: "RecordShape") -> "RecordShape":
+        """The same shape, where ``other`` fits no longer; times whose width changes are times of any width."""
+        width = self.time_width if self.time_width == other.time_width or self.names != other.names else 0
+        return replace(self.widened(other), time_width=width)
 
     def _lacking(self, other: "RecordShape") -> tuple[str, ...]:
         fields = {LOOKUP[name].field.name for name in self.names}
@@ -79,11 +99,12 @@ class Wire:
         self.decode_lines: Callable[[bytes | memoryview], list[Any]] = decoder.decode_lines
         """Several, one a line. Lines are not told apart: what it gives is to be trusted if the count is right."""
         self.time = shape.time
+        self.time_width = shape.time_width
         self.time_unit_ms = LOOKUP[present["ts_ms"]].scale
-        self.others = [name for name in _OTHERS if name in present]
-        """Fields that are neither times nor plain numbers."""
-        self.scaled = any(target.scale is not None for target in self.numbers)
-        """Whether a number may grow beyond all bounds by its unit."""
+        self.constants = {LOOKUP[name].field.name: value for name, value in shape.constants}
+        """Names that are the same in every record, by field."""
+        self.others = [name for name in _OTHERS if name in present and name not in self.constants]
+        """Fields that are neither times nor plain numbers, and may differ."""
         self.pack = Struct(f"=q{len(self.numbers)}d").pack
         """A step and the metrics as bytes."""
 
@@ -101,12 +122,16 @@ def _struct_of(shape: RecordShape, present: dict[str, str], numbers: list[str]) 
     """
     fields: list[tuple[str, Any, Any]] = []
     rename: dict[str, str] = {}
+    constants = dict(shape.constants)
     for name in shape.names:
         target = LOOKUP[name]
         attribute = _attribute(target, numbers)
         rename[attribute] = name
         if target.field.kind is FieldKind.TIME:
-            fields.append((attribute, _TIME_TYPES[shape.time], msgspec.NODEFAULT))
+            fields.append((attribute, _time_type(shape), msgspec.NODEFAULT))
+        elif name in constants:
+            # A record with another one, or with none, is refused.
+            fields.append((attribute, _literal[constants[name]], msgspec.NODEFAULT))
         else:
             fields.append((attribute, _type_of(target), _default(target)))
     if "step" not in present:
@@ -120,6 +145,12 @@ def _struct_of(shape: RecordShape, present: dict[str, str], numbers: list[str]) 
     return msgspec.defstruct(
         "ShapedRecord", fields, kw_only=True, rename=rename, gc=False, forbid_unknown_fields=not shape.open
     )
+
+
+def _time_type(shape: RecordShape) -> Any:
+    if not shape.time_width:
+        return _TIME_TYPES[shape.time]
+    return Annotated[str, msgspec.Meta(min_length=shape.time_width, max_length=shape.time_width)]
 
 
 def _attribute(target: Target, numbers: list[str]) -> str:

@@ -37,6 +37,20 @@ class TableReader:
         self._delimiter = _delimiter_of(text or "")
         self._columns = [_column_name(cell) for cell in self._cells(text or "") or []]
 
+    @property
+    def columns(self) -> list[str]:
+        """Names of the columns, as a record would call them."""
+        return self._columns
+
+    @property
+    def delimiter(self) -> str:
+        """What stands between two cells."""
+        return self._delimiter
+
+    def is_header(self, text: str) -> bool:
+        """Whether a line, stripped, would be taken for a header where there is one already."""
+        return text == self._header or (text[:1].isalpha() and _is_header(text))
+
     def read(self, text: str) -> dict[str, object] | DropReason | str | None:
         """A row by column name, a reason to drop it, ``None`` for a header, or ``NOT_A_TABLE``."""
         if self._header is None:
@@ -44,7 +58,7 @@ class TableReader:
                 return NOT_A_TABLE
             self.header = text
             return None
-        if text == self._header or (text[:1].isalpha() and _is_header(text)):
+        if self.is_header(text):
             self.header = text
             return None
         cells = self._cells(text)

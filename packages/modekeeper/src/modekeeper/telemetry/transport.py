@@ -60,7 +60,7 @@ def laid_out(read: LinesRead, lines: int) -> tuple[Head, list[NDArray[Any]]]:
         worker_values=None if batch.workers is None else len(batch.workers.values),
         names=names,
         repairs=batch.repairs,
-        dropped=[tuple(line) for line in read.dropped],
+        dropped=[(line.line, line.reason, line.excerpt) for line in read.dropped],
     )
     return head, columns
 
@@ -90,7 +90,9 @@ def put_together(head: Head, data: memoryview, source: str, text: LineText, firs
     if head.worker_values is not None:
         workers = RaggedRows(taken.next(np.float64, head.worker_values), taken.next(np.int64, count + 1))
     begins, ends, lines = (taken.view(np.int32, count).astype(np.int64) for _ in range(3))
-    names = {column.name: _decoded(column, taken.view(np.int32, count)) for column in head.names}
+    names: dict[str, Sequence[Any]] = {
+        column.name: _decoded(column, taken.view(np.int32, count)) for column in head.names
+    }
     batch = RecordBatch(
         source=source,
         text=text,

@@ -107,7 +107,7 @@ class ReorderWindow:
     def state(self) -> WindowState:
         """Everything needed to go on elsewhere."""
         waiting = [
-            (ts_ms, step, arrived, record.batch.arrival(record.index) if isinstance(record, Row) else record)
+            (ts_ms, step, arrived, record.batch.arrival(record.place) if isinstance(record, Row) else record)
             for ts_ms, step, arrived, record in self._waiting
         ]
         return WindowState(waiting, self._arrived, self.floor_ms)
