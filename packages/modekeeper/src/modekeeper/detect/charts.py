@@ -9,6 +9,7 @@ Sums are whole numbers of ``UNIT`` parts of a nat, so that they are the same how
 """
 
 import math
+from itertools import product
 from typing import NamedTuple
 
 import msgspec
@@ -25,8 +26,11 @@ HEAD_STARTS = (0.0, 0.0, 1.0)
 """Nats by which each chart's threshold is lower than the common one: the share of the false alarms of the last chart,
 which decides about the largest changes within one or two samples, is as large as that of the others."""
 UNIT = 1 << 20
-CHARTS = tuple((shift, 0.5 * shift * shift, sign, shift == SHIFTS[-1]) for sign in (1.0, -1.0) for shift in SHIFTS)
-"""For each chart: its shift, half its square, its direction, and whether it counts in the fast noise."""
+CHARTS = tuple(
+    (place, shift, 0.5 * shift * shift, sign, shift == SHIFTS[-1])
+    for place, (sign, shift) in enumerate(product((1.0, -1.0), SHIFTS))
+)
+"""For each chart: its place, its shift, half its square, its direction, and whether it counts in the fast noise."""
 LOOSE_Z = 6.0
 """A sample counts for at most so many standard deviations: one alone may be enough to suspect a change …"""
 TIGHT_Z = 3.1
@@ -108,22 +112,25 @@ class Bank(msgspec.Struct):
         cap, floor = (TIGHT_Z, TIGHT_AGAINST_Z) if tight else (LOOSE_Z, -LOOSE_Z)
         if not -SPIKE_Z <= fast <= SPIKE_Z:
             self.last_spike = number
-        sums, since, crossed = self.sums, self.since, None
-        for chart, (shift, half, sign, is_fast) in enumerate(CHARTS):
+        sums, crossed = self.sums, None
+        for chart, shift, half, sign, is_fast in CHARTS:
             z = (fast if is_fast else slow) * sign
             before = sums[chart]
-            if before == 0 and z <= 0.5 * shift:
+            if not before and z <= 0.5 * shift:
                 continue
-            z = cap if z > cap else max(z, floor)
+            if z > cap:
+                z = cap
+            elif z < floor:
+                z = floor
             total = before + round((shift * z - half) * UNIT)
             if total <= 0:
-                sums[chart] = since[chart] = 0
+                sums[chart] = self.since[chart] = 0
                 continue
             sums[chart] = total
-            if before == 0:
-                since[chart] = number
+            if not before:
+                self.since[chart] = number
             if total > self.thresholds[chart] and crossed is None:
-                crossed = Crossing(number, since[chart], sign > 0)
+                crossed = self._crossing(chart, number)
         return crossed
 
     def take(self, values: FloatColumn, start: int, yardsticks: FloatColumn) -> Crossing | None:
@@ -174,7 +181,7 @@ class Bank(msgspec.Struct):
             for is_fast in (False, True)
             for sign in (1.0, -1.0)
         }
-        for chart, (shift, half, sign, is_fast) in enumerate(CHARTS):
+        for chart, shift, half, sign, is_fast in CHARTS:
             step = bounded[is_fast, sign] * shift
             step -= half
             step *= UNIT
@@ -200,4 +207,4 @@ class Bank(msgspec.Struct):
         self.sums = sums
 
     def _crossing(self, chart: int, number: int) -> Crossing:
-        return Crossing(number, self.since[chart], CHARTS[chart][2] > 0)
+        return Crossing(number, self.since[chart], CHARTS[chart][3] > 0)

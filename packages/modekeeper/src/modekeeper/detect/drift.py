@@ -113,7 +113,12 @@ class DriftDetector:
             return []
         core = self._core
         core.history.append(clamp(value), one.at_index, one.step, one.ts_ms, metrics["data_wait_ms"])
-        return self._heard(core.advance_one()) if self._active is None else self._judge()
+        if self._active is not None:
+            return self._judge()
+        change = core.advance_one()
+        if change is None and self._suspect is None and self._healthy is not None:
+            return []
+        return self._heard(change)
 
     def _judge(self) -> list[Signal]:
         """Judge what has come."""

@@ -48,7 +48,10 @@ class Panel:
 
     def update(self, block: SampleBlock) -> list[Signal]:
         """Signals decided by the samples of ``block``: by sample, then kind, then metric."""
-        return _ordered(signal for detector in self._detectors.values() for signal in detector.update(block))
+        signals: list[Signal] = []
+        for detector in self._detectors.values():
+            signals += detector.update(block)
+        return _ordered(signals) if signals else signals
 
     def conclude(self) -> list[Signal]:
         """What cannot be told, now that the input is over; changes nothing."""

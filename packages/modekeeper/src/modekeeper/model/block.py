@@ -1,6 +1,5 @@
 """Samples as columns: what telemetry hands to the detectors."""
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
