@@ -99,7 +99,10 @@ ACCIDENTS = st.lists(
     st.tuples(
         st.integers(0, 119),
         st.sampled_from(
-            ["late", "twice", "twice later", "hour ahead", "day ahead", "back", "junk", "half", "blank", "nan", "text"]
+            [
+                *("late", "twice", "twice later", "hour ahead", "day ahead", "back", "junk", "half", "blank", "nan"),
+                *("text", "anonymous", "elsewhere"),
+            ]
         ),
     ),
     max_size=6,
@@ -171,6 +174,9 @@ def struck(lines: list[bytes], accidents: list[tuple[int, str]], plan: dict[str,
             lines[where] = json.dumps(moved).encode()
         elif kind in {"junk", "half", "blank"}:
             lines.insert(where, {"junk": b"INFO done", "half": lines[where][:-9], "blank": b" "}[kind])
+        elif kind in {"anonymous", "elsewhere"}:
+            entry = {name: value for name, value in job(at, plan).items() if name not in {"node", "hostname", "rank"}}
+            lines[where] = json.dumps(entry | ({"node": "elsewhere"} if kind == "elsewhere" else {})).encode()
         else:
             broken = job(at, plan) | ({"loss": float("nan")} if kind == "nan" else {"step_time_ms": "12.5", "new": 1})
             lines[where] = json.dumps(broken).encode()

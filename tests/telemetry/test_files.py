@@ -345,3 +345,18 @@ def test_a_last_line_that_only_lacks_its_line_feed_counts_even_in_a_file_that_ma
     path = tmp_path / "run.jsonl"
     path.write_bytes(stream_of(3).rstrip(b"\n"))
     assert steps(drain(file_source(path, may_grow=True))) == [0, 1, 2]
+
+
+def test_how_much_of_files_has_been_read_is_known_and_of_a_pipe_it_is_not(tmp_path: Path) -> None:
+    first, second = tmp_path / "a.jsonl", tmp_path / "b.jsonl"
+    first.write_bytes(stream_of(300))
+    second.write_bytes(stream_of(100))
+    source = file_source(first, second)
+    assert source.share_read == 0.0
+    list(source.blocks(Running()))
+    assert source.share_read == 1.0
+    resumed = file_source(first, second, limits=IngestLimits(read_bytes=1000, block_records=5))
+    next(resumed.blocks(Running()))
+    assert 0 < (resumed.share_read or 0) < 0.5
+    assert open_files(["-"], stdin=io.BytesIO(b""), clock=ScriptedClock()).share_read is None
+    assert file_source(first, follow=True).share_read is None
