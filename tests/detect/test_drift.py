@@ -299,3 +299,20 @@ def test_a_slow_episode_of_single_steps_is_no_level() -> None:
     values = noisy(108.0, 1200, noise=0.05)
     values[600:630:2] += 90.0
     assert [s for s in drift_of(values) if s.phase is Phase.CONFIRMED] == []
+
+
+def test_a_fast_ramp_is_reported_again_at_the_level_it_ends_at() -> None:
+    """A change may be confirmed while it still goes on; its level, cost and cause would be those of halfway."""
+    plan = np.concatenate([np.full(150, 100.0), np.linspace(100.0, 140.0, 40), np.full(200, 140.0)])
+    waits = plan - 95.0
+    signals = feed(Panel(), stream(step_time_ms=plan * noisy(1.0, 390, noise=0.005), data_wait_ms=waits))
+    first, over, second = [s for s in of_kind(signals, DRIFT, "step_time_ms") if s.phase is not Phase.SUSPECTED]
+    assert (first.phase, over.phase, second.phase) == (Phase.CONFIRMED, Phase.CLEARED, Phase.CONFIRMED)
+    assert (over.id, over.at_index) == (first.id, second.at_index)
+    assert second.since_index == first.since_index
+    assert first.level is not None
+    assert first.level < 130.0
+    assert second.baseline == pytest.approx(100.0, rel=0.01)
+    assert second.level == pytest.approx(140.0, rel=0.01)
+    assert second.cause == "input_bound"
+    assert "went on" in second.explanation

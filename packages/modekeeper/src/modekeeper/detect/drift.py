@@ -168,6 +168,8 @@ class DriftDetector:
         return self._suspect
 
     def _changed(self, change: LevelChange) -> list[Signal]:
+        if change.restated is not None and self._active is None:
+            return []
         if not change.announced:
             self._findings += 1
         before = self._active
@@ -288,8 +290,9 @@ class DriftDetector:
         """``input_bound`` when the wait for input rose by most of what the step time rose by."""
         if self._metric != "step_time_ms" or self._direction(change) is not Direction.WORSE:
             return None
-        history, first = self._core.history, max(change.start - WAIT_WINDOW, change.stop - self._core.reach)
-        before = _finite(history.beside(first, change.start))
+        onset = change.start if change.restated is None else change.restated
+        history, first = self._core.history, max(onset - WAIT_WINDOW, change.stop - self._core.reach)
+        before = _finite(history.beside(first, onset))
         after = _finite(history.beside(change.start, change.stop))
         if not (len(before) and len(after)):
             return None
@@ -320,7 +323,7 @@ class DriftDetector:
 
     def _explain(self, change: LevelChange, cause: str | None) -> str:
         low, high = change.interval
-        verb = "went from" if not change.slow else "moved slowly from"
+        verb = "moved slowly from" if change.slow else "went from" if change.restated is None else "went on, from"
         before, after = wording.level(self._metric, change.before.level), wording.level(self._metric, change.after)
         text = f"{wording.metric_name(self._metric)} {verb} {before} to {after}"
         if change.effect is not None and low is not None and high is not None:

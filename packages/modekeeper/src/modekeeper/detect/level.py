@@ -18,6 +18,7 @@ import numpy as np
 from modekeeper.detect.charts import Bank, Yardstick, certainty_for, threshold_for
 from modekeeper.detect.history import History
 from modekeeper.detect.level_change import LevelChange, measure
+from modekeeper.detect.level_state import LevelState, Suspicion
 from modekeeper.detect.ramp import LOOK, RampState, RampWatch
 from modekeeper.detect.reference import Reference, learn_reference, learn_references, step_free_sd
 from modekeeper.detect.robust import split_position
@@ -63,33 +64,6 @@ EAGER = 4.0
 """So many times as often as an alarm may be false, a suspicion may be …"""
 LEAST_EAGER, MOST_EAGER = 400_000.0, 5000.0
 """… but at least once, and at most, in so many samples: a suspicion changes nothing, so it may come early."""
-
-
-class Suspicion(msgspec.Struct, frozen=True):
-    """An excursion of a chart that is being looked into; the charts rest meanwhile."""
-
-    since: int
-    upwards: bool
-    check_at: int
-    """Number of values judged at which to look next."""
-    before: Reference
-    """The level just before it."""
-    announced: bool = False
-
-
-class LevelState(msgspec.Struct, kw_only=True):
-    """All numbers of a core besides its history of values."""
-
-    since: int
-    """Number of the first value of the present level."""
-    learn_from: int
-    """Number of the first value the level is learned from."""
-    ramp: RampState
-    reference: Reference | None = None
-    bank: Bank | None = None
-    suspicion: Suspicion | None = None
-    certain_z: float = 0.0
-    """Standard errors by which a change must be away from none to be confirmed."""
 
 
 class LevelCore:
@@ -157,9 +131,11 @@ class LevelCore:
         while self.judged < limit:
             state = self._state
             if state.reference is None:
-                self._learn(limit)
-                continue
-            change = self._go(limit) if state.suspicion is None else self._look_into(state.suspicion, limit)
+                change = self._learn(limit)
+            elif state.suspicion is None:
+                change = self._go(limit)
+            else:
+                change = self._look_into(state.suspicion, limit)
             if change is not None:
                 return change
         return None
@@ -196,13 +172,13 @@ class LevelCore:
         least = FLOOR_SD * self._settings.abrupt_effect_rel * reference.scale
         return Yardstick(reference.level, max(reference.slow_sd, least), max(reference.fast_sd, least))
 
-    def _learn(self, limit: int) -> None:
+    def _learn(self, limit: int) -> LevelChange | None:
         """The first reference: of the first samples whose two halves agree, or of the latest after some tries."""
         state, need = self._state, self._settings.first_reference_samples
         due = state.learn_from + need
         if limit < due:
             self.judged = limit
-            return
+            return None
         self.judged = due
         window = self.history.values(state.learn_from, due)
         found = learn_reference(window)
@@ -213,9 +189,23 @@ class LevelCore:
         if difference > tolerance and due - state.since < TRIES * need:
             state.learn_from += TAIL
             state.ramp.learn_from = state.learn_from
-            return
+            return None
         self._refer_to(found)
         self._watch_from(due)
+        return self._restated(found)
+
+    def _restated(self, found: Reference) -> LevelChange | None:
+        """The change that led here once more, where it went on after it was reported: a fast ramp does."""
+        state, reported = self._state, self._state.reported
+        state.reported = None
+        if reported is None:
+            return None
+        error = math.hypot(reported.spread, found.standard_error(found.samples))
+        least = max(self._settings.slow_effect_rel * found.scale, state.certain_z * error)
+        if abs(found.level - reported.after) <= least:
+            return None
+        change = self._known(self._measure(reported.before, state.learn_from), suspected=False)
+        return msgspec.structs.replace(change, since=reported.since, restated=reported.start)
 
     def _watch_from(self, number: int) -> None:
         """Set the charts to zero."""
@@ -375,6 +365,7 @@ class LevelCore:
     def _confirm(self, change: LevelChange) -> LevelChange:
         known = self._known(change, suspected=False)
         self._begin_level(change.start)
+        self._state.reported = known
         return known
 
     def _confirm_ramp(self, shift: float) -> LevelChange:

@@ -36,6 +36,8 @@ class LevelChange(msgspec.Struct, frozen=True, kw_only=True):
     samples_used: int
     announced: bool = False
     """Whether it was suspected before."""
+    restated: int | None = None
+    """Where the same change was reported before, when it was still going on: number of the first value after it."""
     anchor: Reference | None = None
     """The first window of the level that was left, where it lasted long enough."""
 
