@@ -159,26 +159,19 @@ def test_nothing_is_lost_on_the_way_between_processes(plan: dict[str, Any], line
     ].__repr__()
 
 
-def children() -> list[int]:
-    """Processes started by this one."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            with open(entry / "stat", "rb") as file:  # noqa: PTH123 - it may vanish
-                fields = file.read().rpartition(b")")[2].split()
-            if int(fields[1]) == os.getpid() and fields[0] != b"Z":
-                found.append(int(entry.name))
-    return found
+def children(parent: int) -> list[int]:
+    """Processes started by the main thread of another one."""
+    return [int(pid) for pid in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()]
 
 
 def test_a_helper_that_is_killed_is_one_line(tmp_path: Path) -> None:
     path = tmp_path / "run.jsonl"
     path.write_bytes(stream_of(3000))
-    before = set(children())
+    before = set(children(os.getpid()))
     source = file_source(path, limits=SMALL, jobs=2)
     reading = source.blocks(Running())
     next(reading)
-    for child in set(children()) - before:
+    for child in set(children(os.getpid())) - before:
         os.kill(child, signal.SIGKILL)
     with pytest.raises(
         FailedError, match=r"a process that helps .* ended by signal 9\. Run again, or with --jobs 1"
@@ -186,7 +179,7 @@ def test_a_helper_that_is_killed_is_one_line(tmp_path: Path) -> None:
         list(reading)
     assert "\n" not in str(e.value)
     source.close()
-    assert set(children()) <= before
+    assert set(children(os.getpid())) <= before
 
 
 def test_a_helper_that_cannot_do_its_work_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -264,7 +257,7 @@ def test_nobody_is_left_behind(tmp_path: Path, number: signal.Signals) -> None:
     )
     assert reader.stdout is not None
     assert reader.stdout.readline() == b"reading\n"
-    helpers = grandchildren(reader.pid)
+    helpers = children(reader.pid)
     assert len(helpers) == 2
     reader.send_signal(number)
     reader.communicate()
@@ -272,10 +265,6 @@ def test_nobody_is_left_behind(tmp_path: Path, number: signal.Signals) -> None:
     while any(Path(f"/proc/{helper}").exists() for helper in helpers) and time.monotonic() < deadline:
         time.sleep(0.02)
     assert not any(Path(f"/proc/{helper}").exists() for helper in helpers)
-
-
-def grandchildren(parent: int) -> list[int]:
-    return [int(pid) for pid in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()]
 
 
 def test_columns_are_aligned() -> None:
