@@ -29,6 +29,13 @@ from modekeeper.telemetry.recorder import RawRecorder
 from modekeeper.telemetry.scan import places_of
 from modekeeper.telemetry.transport import ALIGNED_BYTES, laid_out, put_together, size_of
 
+
+@pytest.fixture(autouse=True)
+def _helpers_are_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a short file is read before they have started."""
+    monkeypatch.setattr(range_readers, "_START_WAIT_S", 30.0)
+
+
 SMALL = IngestLimits(range_bytes=4096, read_bytes=1 << 14, max_line_bytes=3000, block_records=100)
 DIRTY = b"".join(
     [
@@ -233,6 +240,8 @@ def test_an_answer_too_large_for_its_slot_comes_all_the_same(tmp_path: Path, mon
 
 READER = """
 import sys, threading
+from modekeeper.telemetry import range_readers
+range_readers._START_WAIT_S = 30.0
 from modekeeper.telemetry.limits import IngestLimits
 from tests.telemetry.feeding import file_source
 source = file_source(sys.argv[1], limits=IngestLimits(range_bytes=4096), jobs=3)
@@ -269,3 +278,14 @@ def test_nobody_is_left_behind(tmp_path: Path, number: signal.Signals) -> None:
 
 def test_columns_are_aligned() -> None:
     assert size_of([np.zeros(3, np.int32), np.zeros(1)]) == 24
+
+
+def test_a_short_file_is_read_before_helpers_have_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(range_readers, "_START_WAIT_S", 0.0)
+    path = tmp_path / "run.jsonl"
+    path.write_bytes(stream_of(300))
+    before = set(children(os.getpid()))
+    source = file_source(path, limits=SMALL, jobs=3)
+    assert len(drain(source)) == 300
+    source.close()
+    assert set(children(os.getpid())) == before
