@@ -4,8 +4,8 @@
 
 The input is generated: one job's telemetry, with 0.5 % dirt spread evenly; as JSON lines, plain and compressed, and as
 CSV. Every round runs each contender once, in a process of its own, so that a busy machine troubles all of them alike;
-medians count. ``x orjson`` is the median of the ratios to the orjson loop of the same round. The memory is the peak of
-the process, and that of the largest one beside it where several read.
+medians count. ``x orjson`` is the median of the ratios to the orjson loop of the same round. Times include imports.
+The memory is the peak of the process, and that of the largest one beside it where several read.
 
 ``--memory`` compares the peaks at 1 and at 20 million lines. That takes minutes, and 3.5 GB in the temporary folder.
 """
@@ -259,7 +259,10 @@ def contest(name: str, folder: Path) -> None:
 def run(name: str, folder: Path) -> Run:
     """One run in a process of its own."""
     command = [sys.executable, __file__, "--contender", name, "--folder", str(folder)]
-    return msgspec.json.decode(subprocess.check_output(command), type=Run)
+    # As installed: modules are compiled once.
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
+    environment["PYTHONPYCACHEPREFIX"] = str(folder / "compiled")
+    return msgspec.json.decode(subprocess.check_output(command, env=environment), type=Run)
 
 
 def compare(lines: int) -> None:

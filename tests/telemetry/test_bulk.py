@@ -101,12 +101,19 @@ ACCIDENTS = st.lists(
         st.sampled_from(
             [
                 *("late", "twice", "twice later", "hour ahead", "day ahead", "back", "junk", "half", "blank", "nan"),
-                *("text", "anonymous", "elsewhere"),
+                *("text", "anonymous", "elsewhere", "two in one", "negative", "huge", "nothing measured"),
             ]
         ),
     ),
     max_size=6,
 )
+SPOILT: dict[str, dict[str, object]] = {
+    "negative": {"step_time_ms": -5.0, "latency_s": -0.5, "throughput": -1, "tokens_per_sec": -1, "loss": -1.0},
+    "huge": {"latency_s": 1e308, "step_time_ms": 1e308},
+    "nothing measured": dict.fromkeys(
+        (*("step_time_ms", "latency_s", "loss", "train_loss", "throughput", "tokens_per_sec"), "worker_latencies_ms")
+    ),
+}
 OTHER_NAMES = {
     "ts": "timestamp",
     "step": "global_step",
@@ -174,6 +181,13 @@ def struck(lines: list[bytes], accidents: list[tuple[int, str]], plan: dict[str,
             lines[where] = json.dumps(moved).encode()
         elif kind in {"junk", "half", "blank"}:
             lines.insert(where, {"junk": b"INFO done", "half": lines[where][:-9], "blank": b" "}[kind])
+        elif kind == "two in one":
+            lines[where] = lines[where] * 2
+        elif kind in SPOILT:
+            entry = job(at, plan)
+            lines[where] = json.dumps(
+                entry | {name: value for name, value in SPOILT[kind].items() if name in entry}
+            ).encode()
         elif kind in {"anonymous", "elsewhere"}:
             entry = {name: value for name, value in job(at, plan).items() if name not in {"node", "hostname", "rank"}}
             lines[where] = json.dumps(entry | ({"node": "elsewhere"} if kind == "elsewhere" else {})).encode()
@@ -333,3 +347,26 @@ def test_a_long_healthy_file_with_a_little_dirt(
     assert story(sources[0]) == story(sources[1])
     # Each of the 45 spoilt lines drops one record; where a later one came before its time, four are put behind it.
     assert (sources[1].counters().dropped_total, sources[1].counters().repaired_total) == (45, 36)
+
+
+ODD_ROWS = [
+    *("{d}5{d}1.0{d}a", "1{d}5{d}1.0{d}", " 1{d}5{d}1.0{d}a ", "1{d}5{d}1.0{d}a\r", "1{d}5{d}\r1.0{d}a"),
+    *('1{d}5{d}"1.0"{d}a', "1{d}5{d}-1.0{d}a", "1{d}5{d}1e3{d}a", "1{d}5{d}{d}a", "1{d}5{d}1.0", "1{d}5{d}1.0{d}a{d}"),
+    *("ts{d}step{d}loss{d}node", "node{d}5{d}1.0{d}a", "1.5{d}5.0{d}1.{d}\x1ba", "1{d}5{d}" + "9" * 400 + "{d}a"),
+    *("\ufeff1{d}5{d}1.0{d}a", "{{}}", "9" * 20 + "{d}5{d}1.0{d}a", "1{d}" + "9" * 20 + "{d}1.0{d}a"),
+    "1{d}5{d}nan{d}é",
+]
+
+
+@pytest.mark.parametrize("delimiter", [",", "\t"])
+@pytest.mark.parametrize("row", ODD_ROWS)
+def test_a_row_unlike_the_others(row: str, delimiter: str, tmp_path: Path) -> None:
+    path = tmp_path / "run.csv"
+    plain = [f"{second}{delimiter}{second}{delimiter}{second}.5{delimiter}a" for second in range(1, 30)]
+    rows = [delimiter.join(["ts", "step", "step_time_ms", "node"]), *plain, row.format(d=delimiter), *plain[::-1]]
+    path.write_bytes("\n".join(rows).encode() + b"\n")
+    sources = [
+        open_files([str(path)], clock=ScriptedClock(), limits=IngestLimits(**limits))
+        for limits in (ONE_BY_ONE, TOGETHER)
+    ]
+    assert story(sources[0]) == story(sources[1])

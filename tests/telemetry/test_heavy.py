@@ -82,9 +82,10 @@ def peak_bytes(path: Path) -> int:
 
 def test_memory_does_not_grow_with_the_input(tmp_path: Path) -> None:
     short, long = tmp_path / "short.jsonl", tmp_path / "long.jsonl"
-    short.write_bytes(stream_of(20_000))
+    # Several reads long, as the other one.
+    short.write_bytes(stream_of(120_000))
     with long.open("wb") as file:
-        for start in range(0, 300_000, 1000):
+        for start in range(0, 600_000, 1000):
             file.write(b"".join(json.dumps(record(i)).encode() + b"\n" for i in range(start, start + 1000)))
     assert peak_bytes(long) < peak_bytes(short) + (1 << 20)
 

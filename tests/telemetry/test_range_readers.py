@@ -29,6 +29,13 @@ from modekeeper.telemetry.recorder import RawRecorder
 from modekeeper.telemetry.scan import places_of
 from modekeeper.telemetry.transport import ALIGNED_BYTES, laid_out, put_together, size_of
 
+
+@pytest.fixture(autouse=True)
+def _helpers_are_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a short file is read before they have started."""
+    monkeypatch.setattr(range_readers, "_START_WAIT_S", 30.0)
+
+
 SMALL = IngestLimits(range_bytes=4096, read_bytes=1 << 14, max_line_bytes=3000, block_records=100)
 DIRTY = b"".join(
     [
@@ -159,26 +166,19 @@ def test_nothing_is_lost_on_the_way_between_processes(plan: dict[str, Any], line
     ].__repr__()
 
 
-def children() -> list[int]:
-    """Processes started by this one."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            with open(entry / "stat", "rb") as file:  # noqa: PTH123 - it may vanish
-                fields = file.read().rpartition(b")")[2].split()
-            if int(fields[1]) == os.getpid() and fields[0] != b"Z":
-                found.append(int(entry.name))
-    return found
+def children(parent: int) -> list[int]:
+    """Processes started by the main thread of another one."""
+    return [int(pid) for pid in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()]
 
 
 def test_a_helper_that_is_killed_is_one_line(tmp_path: Path) -> None:
     path = tmp_path / "run.jsonl"
     path.write_bytes(stream_of(3000))
-    before = set(children())
+    before = set(children(os.getpid()))
     source = file_source(path, limits=SMALL, jobs=2)
     reading = source.blocks(Running())
     next(reading)
-    for child in set(children()) - before:
+    for child in set(children(os.getpid())) - before:
         os.kill(child, signal.SIGKILL)
     with pytest.raises(
         FailedError, match=r"a process that helps .* ended by signal 9\. Run again, or with --jobs 1"
@@ -186,7 +186,7 @@ def test_a_helper_that_is_killed_is_one_line(tmp_path: Path) -> None:
         list(reading)
     assert "\n" not in str(e.value)
     source.close()
-    assert set(children()) <= before
+    assert set(children(os.getpid())) <= before
 
 
 def test_a_helper_that_cannot_do_its_work_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -240,6 +240,8 @@ def test_an_answer_too_large_for_its_slot_comes_all_the_same(tmp_path: Path, mon
 
 READER = """
 import sys, threading
+from modekeeper.telemetry import range_readers
+range_readers._START_WAIT_S = 30.0
 from modekeeper.telemetry.limits import IngestLimits
 from tests.telemetry.feeding import file_source
 source = file_source(sys.argv[1], limits=IngestLimits(range_bytes=4096), jobs=3)
@@ -264,7 +266,7 @@ def test_nobody_is_left_behind(tmp_path: Path, number: signal.Signals) -> None:
     )
     assert reader.stdout is not None
     assert reader.stdout.readline() == b"reading\n"
-    helpers = grandchildren(reader.pid)
+    helpers = children(reader.pid)
     assert len(helpers) == 2
     reader.send_signal(number)
     reader.communicate()
@@ -274,9 +276,16 @@ def test_nobody_is_left_behind(tmp_path: Path, number: signal.Signals) -> None:
     assert not any(Path(f"/proc/{helper}").exists() for helper in helpers)
 
 
-def grandchildren(parent: int) -> list[int]:
-    return [int(pid) for pid in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()]
-
-
 def test_columns_are_aligned() -> None:
     assert size_of([np.zeros(3, np.int32), np.zeros(1)]) == 24
+
+
+def test_a_short_file_is_read_before_helpers_have_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(range_readers, "_START_WAIT_S", 0.0)
+    path = tmp_path / "run.jsonl"
+    path.write_bytes(stream_of(300))
+    before = set(children(os.getpid()))
+    source = file_source(path, limits=SMALL, jobs=3)
+    assert len(drain(source)) == 300
+    source.close()
+    assert set(children(os.getpid())) == before

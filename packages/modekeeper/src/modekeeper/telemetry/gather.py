@@ -70,7 +70,8 @@ def metrics_of(wire: Wire, numbers: NDArray[np.int64]) -> NDArray[np.float64]:
         row = metrics[METRIC_COLUMNS.index(target.field.name)]
         row[:] = values[place]
         if target.priority:
-            row[:] = row * (target.scale or 1.0) + 0.0
+            with np.errstate(over="ignore"):
+                row[:] = row * (target.scale or 1.0) + 0.0
     return metrics
 
 

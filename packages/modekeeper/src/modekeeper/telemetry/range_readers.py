@@ -31,9 +31,11 @@ from modekeeper.telemetry.transport import put_together
 __all__ = ["RangeRead", "RangeReaders"]
 
 _SLOTS = 3
-"""Ranges a process is asked for before the first of them is taken: it never waits for the next question."""
+"""Ranges a process reads before the first of them is taken: it never waits for the next question."""
 _SLOT_BYTES = 8 << 20
 """Shared memory for one answer. Only what is used of it takes memory; a larger answer goes over the socket."""
+_START_WAIT_S = 0.0
+"""How long to wait for a process that is starting: not at all, there is enough to read meanwhile."""
 _PATIENCE_S = 2.0
 """How long a process may take to end by itself."""
 _START = (
@@ -124,9 +126,12 @@ class RangeReaders:
         return part
 
     def _ask(self) -> None:
-        """Give every process enough to do."""
+        """Give every process that is there enough to do; until then, this one reads alone."""
+        starting = [worker for worker in self._workers if not worker.is_there]
+        for worker in select.select(starting, [], [], _START_WAIT_S)[0] if starting else ():
+            worker.greet()
         for worker in self._workers:
-            while self._next is not None and worker.free:
+            while self._next is not None and worker.is_there and worker.free:
                 worker.ask(self._next)
                 self._ahead.append(self._next)
                 self._next = next(self._plan, None)
@@ -142,7 +147,7 @@ class RangeReaders:
     # A share of one's own
 
     def _may_read_here(self) -> bool:
-        return self._next is not None and not any(asked.here is not None for asked in self._ahead)
+        return self._next is not None and sum(asked.here is not None for asked in self._ahead) < _SLOTS
 
     def _read_here(self) -> bool:
         """Read the next range that nobody has been asked for."""
@@ -255,6 +260,8 @@ class _Worker:
             if shared_fd != file.fileno():
                 os.close(shared_fd)
         self._file: OpenFile | None = None
+        self.is_there = False
+        """Whether it has started."""
         self.asked: deque[_Asked] = deque()
         """What has not been answered yet."""
         self.free = list(range(_SLOTS))
@@ -262,6 +269,20 @@ class _Worker:
 
     def fileno(self) -> int:
         return self._channel.fileno()
+
+    def greet(self) -> None:
+        """Take note that it has started.
+
+        Raises:
+            FailedError: it has ended instead.
+        """
+        try:
+            said = receive(self._channel)
+        except ConnectionError:
+            said = None
+        if said is None:
+            raise self._failed(None)
+        self.is_there = True
 
     def ask(self, asked: _Asked) -> None:
         """Have a range read."""
@@ -308,6 +329,8 @@ class _Worker:
     def close(self) -> None:
         """End the process."""
         self._channel.close()
+        if not self.is_there:
+            self._process.kill()
         try:
             self._process.wait(_PATIENCE_S)
         except subprocess.TimeoutExpired:

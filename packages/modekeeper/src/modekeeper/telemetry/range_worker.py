@@ -139,6 +139,7 @@ def main(channel_fd: int, shared_fd: int, shared_bytes: int, slots: int, limits:
     os.close(shared_fd)
     channel = socket.socket(fileno=channel_fd)
     try:
+        send(channel, b"here")
         _Worker(channel, shared, slots, IngestLimits(**limits)).serve()
     except ConnectionError:
         # The other side has gone.

@@ -89,7 +89,9 @@ def table_columns(
         elif field.kind is FieldKind.COUNTER:
             step = _steps(column, doubtful)
         elif field.kind is FieldKind.NUMBER:
-            metrics[METRIC_COLUMNS.index(field.name)] = _numbers(column, doubtful) * (target.scale or 1.0) + 0.0
+            with np.errstate(over="ignore"):
+                scaled = _numbers(column, doubtful) * (target.scale or 1.0)
+            metrics[METRIC_COLUMNS.index(field.name)] = scaled + 0.0
         else:
             known = {cell: known_name(cell) for cell in set(column)}
             names[field.name] = [known[cell] for cell in column]
