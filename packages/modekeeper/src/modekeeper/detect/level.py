@@ -192,15 +192,15 @@ class LevelCore:
             return None
         self._refer_to(found)
         self._watch_from(due)
-        return self._restated(found)
+        return self._restated(found, noise)
 
-    def _restated(self, found: Reference) -> LevelChange | None:
+    def _restated(self, found: Reference, noise: float) -> LevelChange | None:
         """The change that led here once more, where it went on after it was reported: a fast ramp does."""
         state, reported = self._state, self._state.reported
         state.reported = None
         if reported is None:
             return None
-        error = math.hypot(reported.spread, found.standard_error(found.samples))
+        error = math.hypot(reported.spread, noise)
         least = max(self._settings.slow_effect_rel * found.scale, state.certain_z * error)
         if abs(found.level - reported.after) <= least:
             return None

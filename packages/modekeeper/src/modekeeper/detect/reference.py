@@ -20,6 +20,8 @@ LEAST_NOISE = 1e-150
 CLIP_SD = 2.0
 MIN_CLIP_REL = 0.03
 """A sample counts for at most this far from the level (the larger of the two), so one spike cannot be a change."""
+FEWEST_INDEPENDENT = 2.0
+"""However much they lean on each other, the samples of a window are worth so many."""
 LEAST_INSIDE = 0.5
 """At least this share of the samples lies within the cut, or is taken to."""
 NOTABLE_SE = 2.0
@@ -156,7 +158,7 @@ def _noise(rows: FloatColumn, level: FloatColumn, clip: FloatColumn) -> tuple[Fl
     if samples >= FEWEST_BLOCKS * BLOCK:
         slow = np.maximum(slow, _block_variance(sums, slow, samples))
     independent = samples * np.where(slow > single, single / np.where(slow > 0, slow, 1.0), 1.0)
-    raised = (1.0 + YOUNG / np.maximum(independent, 1.0)) / np.maximum(inside, LEAST_INSIDE)
+    raised = (1.0 + YOUNG / np.maximum(independent, FEWEST_INDEPENDENT)) / np.maximum(inside, LEAST_INSIDE)
     return np.sqrt(np.maximum(single, slow)) * raised, np.sqrt(slow) * raised
 
 
