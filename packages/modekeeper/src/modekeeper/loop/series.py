@@ -211,12 +211,30 @@ class _Numbers(NamedTuple):
         counts = [[length] * len(self.names)] * count
         if self.finite is not None:
             counts = np.count_nonzero(self.finite[:, start:stop].reshape(-1, count, length), axis=2).T.tolist()
-        runs = [_started(self.block, position) for position in range(start, stop, length)]
-        for run, run_totals, run_counts in zip(runs, totals, counts, strict=True):
-            run.samples = length
-            for name, total, size in zip(self.names, run_totals, run_counts, strict=True):
-                if size:
-                    run.sums[name] = (total, size)
+        begun = zip(
+            self.block.ts_ms[start:stop:length].tolist(),
+            range(self.block.first_index + start, self.block.first_index + stop, length),
+            self.block.step[start:stop:length].tolist(),
+            self.block.node[start:stop:length],
+            self.block.gpu_model[start:stop:length],
+            totals,
+            counts,
+            strict=True,
+        )
+        runs = [
+            _Run(
+                ts_ms=ts_ms,
+                index=index,
+                step=None if step < 0 else step,
+                node=node,
+                gpu_model=gpu_model,
+                samples=length,
+                sums={
+                    name: sums for name, sums in zip(self.names, zip(*run_sums, strict=True), strict=True) if sums[1]
+                },
+            )
+            for ts_ms, index, step, node, gpu_model, *run_sums in begun
+        ]
         if "step_time_ms" in self.names:
             place = self.names.index("step_time_ms")
             lows = highs = table[place]
@@ -231,25 +249,25 @@ class _Numbers(NamedTuple):
 
 
 def _joined(left: _Run, right: _Run) -> _Run:
-    sums = dict(left.sums)
+    """Two neighbours as one; ``left`` becomes it."""
+    left.samples += right.samples
     for name, (total, count) in right.sums.items():
-        before, before_count = sums.get(name, (0.0, 0))
-        sums[name] = (before + total, before_count + count)
-    return msgspec.structs.replace(
-        left,
-        samples=left.samples + right.samples,
-        sums=sums,
-        low=_smaller(left.low, right.low),
-        high=_larger(left.high, right.high),
-    )
+        before, before_count = left.sums.get(name, (0.0, 0))
+        left.sums[name] = (before + total, before_count + count)
+    left.low, left.high = _smaller(left.low, right.low), _larger(left.high, right.high)
+    return left
 
 
 def _smaller(left: float | None, right: float | None) -> float | None:
-    return min((v for v in (left, right) if v is not None), default=None)
+    if left is None or right is None:
+        return right if left is None else left
+    return min(left, right)
 
 
 def _larger(left: float | None, right: float | None) -> float | None:
-    return max((v for v in (left, right) if v is not None), default=None)
+    if left is None or right is None:
+        return right if left is None else left
+    return max(left, right)
 
 
 def _point(run: _Run) -> SeriesPoint:
