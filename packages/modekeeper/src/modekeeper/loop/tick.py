@@ -21,6 +21,7 @@ from modekeeper.policy.situation import KnownValue, Situation
 
 __all__ = ["LoopState", "TickInput", "tick"]
 
+NOTHING_PLANNED = build_plan(())
 _QUIET_MODES = (Mode.NORMAL, Mode.RECOVER)
 
 
@@ -45,7 +46,7 @@ class LoopState(msgspec.Struct, frozen=True, kw_only=True):
     """When each chord's changes entered the plan, newest last, in telemetry time."""
     standing: tuple[Decision, ...] = ()
     """The decisions that stand: in trouble the last ones that were let into the plan, else the last ones."""
-    plan: Plan = build_plan(())
+    plan: Plan = NOTHING_PLANNED
 
 
 def tick(state: LoopState, given: TickInput, settings: LoopSettings) -> tuple[LoopState, TraceEvent]:
@@ -64,7 +65,8 @@ def tick(state: LoopState, given: TickInput, settings: LoopSettings) -> tuple[Lo
     decisions = tuple(_decide(proposal, state, given.at, settings) for proposal in proposals)
     standing = _standing(state.standing, decisions, settled=modes.mode in _QUIET_MODES)
     planned = [decision.proposal for decision in standing if decision.status is DecisionStatus.PLANNED]
-    plan = build_plan([ApprovedChange(target=settings.target, proposal=proposal) for proposal in planned])
+    changes = [ApprovedChange(target=settings.target, proposal=proposal) for proposal in planned]
+    plan = build_plan(changes) if changes else NOTHING_PLANNED
     after = LoopState(
         ticks=state.ticks + 1,
         modes=modes,

@@ -26,7 +26,7 @@ def healthy_values(situation: Situation) -> dict[str, float]:
     worse = any(s.phase is Phase.CONFIRMED and s.direction is Direction.WORSE for s in situation.signals)
     outcome = situation.outcome
     judged = outcome is None or outcome.state in {OutcomeState.KEPT, OutcomeState.MISSED}
-    if situation.transition.to_mode is not Mode.NORMAL or worse or not judged:
+    if not situation.known or situation.transition.to_mode is not Mode.NORMAL or worse or not judged:
         return {}
     values = {knob.name: usable_value(situation, knob) for knob in KNOBS}
     return {name: known.value for name, known in values.items() if not isinstance(known, str)}
