@@ -40,7 +40,9 @@ def test_the_newest_values_are_found_by_number(capacity: int, cuts: list[int], o
     assert history.values(first, count).tolist() == list(range(first, count))
     assert history.beside(first, count).tolist() == [-n for n in range(first, count)]
     assert [history.position(n).index for n in range(first, count)] == list(range(first, count))
-    assert history.positions(range(first, count, 2)) == [history.position(n) for n in range(first, count, 2)]
+    assert [Position.at(*place) for place in history.places(range(first, count, 2))] == [
+        history.position(n) for n in range(first, count, 2)
+    ]
 
 
 @given(st.lists(st.integers(0, 60), min_size=1, max_size=8), st.integers(1, 8))

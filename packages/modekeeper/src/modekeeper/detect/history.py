@@ -23,6 +23,11 @@ class Position(msgspec.Struct, frozen=True, array_like=True):
     step: int | None
     ts_ms: int
 
+    @classmethod
+    def at(cls, index: int, step: int, ts_ms: int) -> "Position":
+        """The same, with ``-1`` for a step that is not named."""
+        return cls(index, None if step == MISSING_STEP else step, ts_ms)
+
     def to_json(self) -> list[int | None]:
         """Plain JSON values; ``Position(*values)`` is the way back."""
         return [self.index, self.step, self.ts_ms]
@@ -41,8 +46,8 @@ def floats_from_json(values: list[float | None]) -> list[float]:
 class History:
     """A window of the newest values; value number ``k`` is counted from the start of the series.
 
-    Whoever judges value ``k`` finds values ``k - capacity`` to ``k``, though later ones may have come in one piece
-    with it. Memory is that of ``capacity`` and of the largest piece.
+    Who judges all values of a piece before the next one comes finds values ``k - capacity`` to ``k`` while judging value
+    ``k``, though later ones came with it. Memory is that of ``capacity`` and of the largest piece.
 
     Args:
         capacity: so many values before the one being judged are at hand.
@@ -51,7 +56,6 @@ class History:
 
     def __init__(self, capacity: int, *, beside: bool = False) -> None:
         self._capacity = capacity
-        self._kept = capacity + 1
         self._values: FloatColumn = np.empty((1 + beside, 0))
         self._places: IntColumn = np.empty((3, 0), dtype=np.int64)
         self._filled = 0
@@ -101,12 +105,11 @@ class History:
 
     def _room(self, size: int) -> int:
         """Where the next ``size`` values go."""
-        self._kept = max(self._kept, self._capacity + size)
         if self._filled + size > self._places.shape[1]:
-            kept = min(self._filled, self._kept)
+            kept = min(self._filled, self._capacity + 1)
             newest = slice(self._filled - kept, self._filled)
             values, places = self._values[:, newest].copy(), self._places[:, newest].copy()
-            length = min(2 * self._kept, max(2 * (kept + size), 64))
+            length = max(2 * kept, kept + size, 64)
             if length > self._places.shape[1]:
                 self._values = np.empty((len(self._values), length))
                 self._places = np.empty((3, length), dtype=np.int64)
@@ -145,14 +148,15 @@ class History:
     def position(self, number: int) -> Position:
         """Position of value ``number``, or of the oldest one kept."""
         at = max(number + self._filled - self.count, 0)
-        index, step, ts_ms = self._places[:, at].tolist()
-        return Position(index, None if step == MISSING_STEP else step, ts_ms)
+        return Position.at(*self._places[:, at].tolist())
 
-    def positions(self, numbers: range) -> list[Position]:
-        """Positions of several values, all still kept."""
+    def places(self, numbers: range) -> list[list[int]]:
+        """Sample number, step (``-1`` if unnamed) and time of several values, all still kept."""
         offset = self._filled - self.count
-        places = self._places[:, numbers.start + offset : numbers.stop + offset : numbers.step].tolist()
-        return [Position(i, None if s == MISSING_STEP else s, t) for i, s, t in zip(*places, strict=True)]
+        places: list[list[int]] = self._places[
+            :, numbers.start + offset : numbers.stop + offset : numbers.step
+        ].T.tolist()
+        return places
 
     def times_ms(self, start: int, stop: int) -> IntColumn:
         """Unix milliseconds of values number ``start`` up to ``stop``; a view, as :meth:`values`."""

@@ -8,19 +8,19 @@ happen. What comes out is the same one value at a time.
 """
 
 import math
-from bisect import bisect_left
-from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import msgspec
 import numpy as np
 
 from modekeeper.detect.charts import Bank, Yardstick, certainty_for, threshold_for
+from modekeeper.detect.coming import NOTHING_COMES, ComingReferences
 from modekeeper.detect.history import History
 from modekeeper.detect.level_change import LevelChange, measure
 from modekeeper.detect.level_state import LevelState, Suspicion
 from modekeeper.detect.ramp import LOOK, RampState, RampWatch
-from modekeeper.detect.reference import Reference, learn_reference, learn_references, step_free_sd
+from modekeeper.detect.reference import Reference, learn_reference, step_free_sd
 from modekeeper.detect.robust import split_position
 from modekeeper.detect.settings import DetectorSettings
 from modekeeper.model.block import FloatColumn
@@ -79,6 +79,7 @@ class LevelCore:
         self.history = History(self.reach, beside=True)
         self.judged = 0
         """Values judged so far."""
+        self._least_rel = FLOOR_SD * settings.abrupt_effect_rel
         self._begin_level(settings.warmup_samples)
         self._yardstick = Yardstick(0.0, 1.0, 1.0)
 
@@ -169,7 +170,7 @@ class LevelCore:
         self._yardstick = self._yardstick_of(reference)
 
     def _yardstick_of(self, reference: Reference) -> Yardstick:
-        least = FLOOR_SD * self._settings.abrupt_effect_rel * reference.scale
+        least = self._least_rel * reference.scale
         return Yardstick(reference.level, max(reference.slow_sd, least), max(reference.fast_sd, least))
 
     def _learn(self, limit: int) -> LevelChange | None:
@@ -240,44 +241,42 @@ class LevelCore:
             raise RuntimeError("charts are set whenever there is a reference")
         limit = self._ramp.no_farther(start, limit)
         references = self._references(start, limit)
-        ramp = self._ramp.find(start, limit, _slow_sd(state.reference, references))
+        ramp = self._ramp.find(start, limit, partial(references.slow_sd_before, now=state.reference))
         stop = limit if ramp is None else ramp[0]
-        crossing = bank.take(self.history.values(start, stop), start, self._yardsticks(references, start, stop))
+        crossing = bank.take(
+            self.history.values(start, stop),
+            start,
+            references.yardsticks(self._yardstick, start, stop, self._least_rel),
+        )
         self._move_on(references, stop if crossing is None else crossing.number + 1)
         if crossing is not None:
             return self._begin_suspicion(crossing.since, upwards=crossing.upwards)
         return None if ramp is None else self._confirm_ramp(ramp[1])
 
-    def _references(self, start: int, stop: int) -> list[tuple[int, Reference]]:
-        """References that come into force after ``start`` and up to ``stop``, with the number of values judged then."""
+    def _references(self, start: int, stop: int) -> ComingReferences:
+        """References that come into force after ``start`` and up to ``stop`` values are judged."""
         learn_from, settings = self._state.learn_from, self._settings
         lag, size = settings.reference_lag_samples, settings.reference_samples
         counts = range((start // REFRESH + 1) * REFRESH, stop + 1, REFRESH)
+        coming = NOTHING_COMES
         growing = [count for count in counts if count - lag - size < learn_from]
-        found = [
-            (count, learn_reference(self.history.values(learn_from, count - lag)))
-            for count in growing
-            if count - lag - learn_from >= settings.first_reference_samples
-        ]
+        for count in growing:
+            if count - lag - learn_from >= settings.first_reference_samples:
+                values = self.history.values(learn_from, count - lag)
+                coming = coming.then(ComingReferences.of((count,), values[np.newaxis]))
         full = counts[len(growing) :]
         if full:
             rows = self.history.windows([count - lag for count in full], size)
-            found += zip(full, learn_references(rows), strict=True)
-        return found
+            coming = coming.then(ComingReferences.of(full, rows))
+        return coming
 
-    def _yardsticks(self, references: list[tuple[int, Reference]], start: int, stop: int) -> FloatColumn:
-        inside = [(count, reference) for count, reference in references if count < stop]
-        columns = [self._yardstick, *(self._yardstick_of(reference) for _, reference in inside)]
-        bounds = np.diff([start, *(count for count, _ in inside), stop])
-        return np.repeat(np.array(columns).T, bounds, axis=1)
-
-    def _move_on(self, references: list[tuple[int, Reference]], judged: int) -> None:
+    def _move_on(self, references: ComingReferences, judged: int) -> None:
         """Take over what came into force up to ``judged`` values."""
         self._ramp.move_on(self.judged, judged)
         self.judged = judged
-        passed = [reference for count, reference in references if count <= judged]
-        if passed:
-            self._refer_to(passed[-1])
+        latest = references.in_force_at(judged)
+        if latest is not None:
+            self._refer_to(latest)
 
     # Suspicions
 
@@ -298,7 +297,9 @@ class LevelCore:
         stop = self._ramp.no_farther(self.judged, min(limit, suspicion.check_at))
         fresh = suspicion.since + self._settings.slow_window_samples
         references = self._references(self.judged, stop)
-        ramp = self._ramp.find(max(self.judged, fresh - 1), stop, _slow_sd(self.reference, references))
+        ramp = self._ramp.find(
+            max(self.judged, fresh - 1), stop, partial(references.slow_sd_before, now=self.reference)
+        )
         self._move_on(references, stop if ramp is None else ramp[0])
         if ramp is not None:
             return self._confirm_ramp(ramp[1])
@@ -386,10 +387,3 @@ class LevelCore:
         self._take_over(msgspec.convert(snapshot["state"], LevelState))
         if self._state.reference is not None:
             self._refer_to(self._state.reference)
-
-
-def _slow_sd(now: Reference | None, coming: list[tuple[int, Reference]]) -> Callable[[int], float]:
-    """Noise of the reference in force just before so many values have been judged."""
-    counts = [count for count, _ in coming]
-    noise = [0.0 if now is None else now.slow_sd, *(reference.slow_sd for _, reference in coming)]
-    return lambda count: noise[bisect_left(counts, count)]

@@ -36,7 +36,8 @@ class RampState(msgspec.Struct, kw_only=True):
     """The first window of the level."""
     means: list[float] = msgspec.field(default_factory=list)
     """Of the newest stretches of ``LOOK`` values, for the onset."""
-    positions: list[Position] = msgspec.field(default_factory=list)
+    places: list[list[int]] = msgspec.field(default_factory=list)
+    """Where each begins: sample, step and time."""
 
 
 class RampWatch:
@@ -60,9 +61,9 @@ class RampWatch:
         ends = [c for c in range(_next_look(judged), upto + 1, LOOK) if c - LOOK >= state.since]
         if ends:
             means = locations(history.windows(ends, LOOK), 0.0)
-            positions = history.positions(range(ends[0] - LOOK, ends[-1], LOOK))
+            places = history.places(range(ends[0] - LOOK, ends[-1], LOOK))
             state.means = [*state.means, *means.tolist()][-MOST_MEANS:]
-            state.positions = [*state.positions, *positions][-MOST_MEANS:]
+            state.places = [*state.places, *places][-MOST_MEANS:]
         if state.anchor is None and upto == self._anchored_at():
             first = state.learn_from
             state.anchor = learn_reference(history.values(first, first + self._window))
@@ -102,11 +103,11 @@ class RampWatch:
     def onset(self, anchor: Reference, shift: float) -> Position:
         """Start of the stretch after the last one that was still near the level."""
         state = self.state
-        position = state.positions[0]
-        for mean, start in zip(state.means, state.positions, strict=True):
+        place = state.places[0]
+        for mean, start in zip(state.means, state.places, strict=True):
             if (mean - anchor.level) * shift <= STILL_HERE * shift * shift:
-                position = start
-        return position
+                place = start
+        return Position.at(*place)
 
     def _anchored_at(self) -> int:
         """Number of values judged at which the first window of the level is taken."""

@@ -7,7 +7,7 @@ import numpy as np
 
 from modekeeper.model.block import FloatColumn
 
-__all__ = ["CELL", "Reference", "learn_reference", "learn_references", "locations", "step_free_sd"]
+__all__ = ["CELL", "Reference", "learn_reference", "locations", "reference_columns", "step_free_sd"]
 
 CELL = 5
 """Samples averaged into one cell: the shortest run whose noise is measured."""
@@ -82,8 +82,12 @@ def locations(rows: FloatColumn, clip: float | FloatColumn) -> FloatColumn:
     return _one_step(rows, _middle(ordered), clip)
 
 
-def learn_references(rows: FloatColumn) -> list[Reference]:
-    """Level and noise of each row of ``float64[r, n]`` (finite, oldest first, ``n ≥ 50``)."""
+def reference_columns(rows: FloatColumn) -> FloatColumn:
+    """Level, clip, fast and slow noise of each row of ``float64[r, n]`` (finite, oldest first, ``n ≥ 50``).
+
+    Returns:
+        ``float64[4, r]``, in the order of the fields of :class:`Reference`.
+    """
     samples = rows.shape[1]
     ordered = np.sort(rows, axis=1)
     middle = _middle(ordered)
@@ -93,16 +97,13 @@ def learn_references(rows: FloatColumn) -> list[Reference]:
     level = _one_step(rows, middle, clip)
     fast, slow = _noise(rows, level, clip)
     least = np.maximum(MIN_NOISE_REL * np.abs(level) * math.sqrt(CELL), LEAST_NOISE)
-    columns = (level, clip, np.maximum(fast, least), np.maximum(slow, least))
-    return [
-        Reference(level=a, clip=b, fast_sd=c, slow_sd=d, samples=samples)
-        for a, b, c, d in zip(*(column.tolist() for column in columns), strict=True)
-    ]
+    return np.array((level, clip, np.maximum(fast, least), np.maximum(slow, least)))
 
 
 def learn_reference(values: FloatColumn) -> Reference:
     """The level and noise of ``values`` (``float64[n]``, finite, ``n ≥ 50``), oldest first."""
-    return learn_references(values[np.newaxis])[0]
+    level, clip, fast, slow = reference_columns(values[np.newaxis])[:, 0].tolist()
+    return Reference(level=level, clip=clip, fast_sd=fast, slow_sd=slow, samples=len(values))
 
 
 def step_free_sd(values: FloatColumn, reference: Reference) -> float:
