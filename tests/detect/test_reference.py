@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from tests.detect.streams import noisy
 
-from modekeeper.detect.reference import Reference, learn_reference, locations, reference_columns
+from modekeeper.detect.reference import Reference, learn_reference, level_columns, locations, noise_columns
 
 
 def autoregressive(correlation: float, samples: int, seed: int = 0) -> NDArray[np.float64]:
@@ -26,9 +26,10 @@ def autoregressive(correlation: float, samples: int, seed: int = 0) -> NDArray[n
 def test_many_rows_at_once_give_the_bits_of_one(rows: int, samples: int, seed: int, noise: float) -> None:
     values = 100.0 + noise * np.random.default_rng(seed).standard_normal(rows * samples + 7)
     table = np.lib.stride_tricks.sliding_window_view(values, samples)[::samples][:rows]
-    assert reference_columns(table).T.tolist() == [
-        [one.level, one.clip, one.fast_sd, one.slow_sd] for one in (learn_reference(row.copy()) for row in table)
-    ]
+    levels = level_columns(table)
+    together = np.concatenate((levels, noise_columns(table, levels)))
+    alone = [learn_reference(row.copy()) for row in table]
+    assert together.T.tolist() == [[one.level, one.clip, one.fast_sd, one.slow_sd] for one in alone]
     assert locations(table, noise).tolist() == [locations(row.copy()[np.newaxis], noise)[0] for row in table]
 
 

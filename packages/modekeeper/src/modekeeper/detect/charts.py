@@ -22,9 +22,9 @@ __all__ = ["Bank", "Crossing", "Yardstick", "certainty_for", "threshold_for"]
 
 SHIFTS = (1.0, 2.0, 4.0)
 """In standard deviations; the first two of the slow noise, the last of the fast one."""
-HEAD_STARTS = (0.0, 0.0, 1.0)
-"""Nats by which each chart's threshold is lower than the common one: the share of the false alarms of the last chart,
-which decides about the largest changes within one or two samples, is as large as that of the others."""
+HEAD_STARTS = (0.0, 0.0, 2.0)
+"""Nats by which each chart's threshold is lower than the common one. The last chart decides about the largest changes
+within one or two samples, where each counts most: it gets the larger share of the false words."""
 UNIT = 1 << 20
 CHARTS = tuple(
     (place, shift, 0.5 * shift * shift, sign, shift == SHIFTS[-1])

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from modekeeper.detect.charts import Yardstick
-from modekeeper.detect.reference import Reference, reference_columns
+from modekeeper.detect.reference import Reference, level_columns, noise_columns
 from modekeeper.model.block import FloatColumn
 
 __all__ = ["NOTHING_COMES", "ComingReferences"]
@@ -24,9 +24,31 @@ class ComingReferences(NamedTuple):
     """Values each was learned from."""
 
     @classmethod
-    def of(cls, counts: Sequence[int], rows: FloatColumn) -> "ComingReferences":
-        """Learned from ``float64[r, n]``."""
-        return cls(counts, reference_columns(rows), [rows.shape[1]] * len(counts))
+    def one(cls, count: int, reference: Reference) -> "ComingReferences":
+        """A single one."""
+        columns = np.array([[reference.level], [reference.clip], [reference.fast_sd], [reference.slow_sd]])
+        return cls((count,), columns, (reference.samples,))
+
+    @classmethod
+    def of(cls, counts: range, rows: FloatColumn, now: Reference) -> "ComingReferences":
+        """Levels of each row of ``float64[r, n]``, and noise of every other one, which counts for the next one too.
+
+        Args:
+            counts: equally spaced; noise is measured at even multiples of the spacing.
+            rows: what they are learned from.
+            now: what is in force before them.
+        """
+        levels = level_columns(rows)
+        first = counts[0] // counts.step % 2
+        noise = np.empty((2, len(counts) + 1))
+        if first:
+            noise[:, 0] = now.fast_sd, now.slow_sd
+        if first < len(counts):
+            measured = noise_columns(rows[first::2], levels[:, first::2])
+            noise[:, first:-1:2] = measured
+            noise[:, first + 1 :: 2] = measured[:, : len(noise[0, first + 1 :: 2])]
+        columns = np.concatenate((levels, noise[:, :-1]))
+        return cls(counts, columns, [rows.shape[1]] * len(counts))
 
     def then(self, later: "ComingReferences") -> "ComingReferences":
         """These, and then those."""

@@ -46,8 +46,8 @@ def floats_from_json(values: list[float | None]) -> list[float]:
 class History:
     """A window of the newest values; value number ``k`` is counted from the start of the series.
 
-    Who judges all values of a piece before the next one comes finds values ``k - capacity`` to ``k`` while judging value
-    ``k``, though later ones came with it. Memory is that of ``capacity`` and of the largest piece.
+    Who judges all values of a piece before the next one comes finds values ``k - capacity`` to ``k`` while judging
+    value ``k``, though later ones came with it. Memory is that of ``capacity`` and of the largest piece.
 
     Args:
         capacity: so many values before the one being judged are at hand.

@@ -262,12 +262,13 @@ class LevelCore:
         growing = [count for count in counts if count - lag - size < learn_from]
         for count in growing:
             if count - lag - learn_from >= settings.first_reference_samples:
-                values = self.history.values(learn_from, count - lag)
-                coming = coming.then(ComingReferences.of((count,), values[np.newaxis]))
+                learned = learn_reference(self.history.values(learn_from, count - lag))
+                coming = coming.then(ComingReferences.one(count, learned))
         full = counts[len(growing) :]
-        if full:
+        now = coming.in_force_at(stop) or self._state.reference
+        if full and now is not None:
             rows = self.history.windows([count - lag for count in full], size)
-            coming = coming.then(ComingReferences.of(full, rows))
+            coming = coming.then(ComingReferences.of(full, rows, now))
         return coming
 
     def _move_on(self, references: ComingReferences, judged: int) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 
 from modekeeper.model.block import FloatColumn
 
-__all__ = ["CELL", "Reference", "learn_reference", "locations", "reference_columns", "step_free_sd"]
+__all__ = ["CELL", "Reference", "learn_reference", "level_columns", "locations", "noise_columns", "step_free_sd"]
 
 CELL = 5
 """Samples averaged into one cell: the shortest run whose noise is measured."""
@@ -82,27 +82,30 @@ def locations(rows: FloatColumn, clip: float | FloatColumn) -> FloatColumn:
     return _one_step(rows, _middle(ordered), clip)
 
 
-def reference_columns(rows: FloatColumn) -> FloatColumn:
-    """Level, clip, fast and slow noise of each row of ``float64[r, n]`` (finite, oldest first, ``n ≥ 50``).
-
-    Returns:
-        ``float64[4, r]``, in the order of the fields of :class:`Reference`.
-    """
+def level_columns(rows: FloatColumn) -> FloatColumn:
+    """Level and clip of each row of ``float64[r, n]`` (finite, ``n ≥ 50``): ``float64[2, r]``."""
     samples = rows.shape[1]
     ordered = np.sort(rows, axis=1)
     middle = _middle(ordered)
     quarter = samples // 4
     spread = 0.7413 * (ordered[:, samples - 1 - quarter] - ordered[:, quarter])
     clip = np.maximum(CLIP_SD * spread, MIN_CLIP_REL * np.abs(middle))
-    level = _one_step(rows, middle, clip)
-    fast, slow = _noise(rows, level, clip)
+    return np.array((_one_step(rows, middle, clip), clip))
+
+
+def noise_columns(rows: FloatColumn, levels: FloatColumn) -> FloatColumn:
+    """Fast and slow noise of each row of ``float64[r, n]``, oldest first, by its ``levels``: ``float64[2, r]``."""
+    level, clip = levels
     least = np.maximum(MIN_NOISE_REL * np.abs(level) * math.sqrt(CELL), LEAST_NOISE)
-    return np.array((level, clip, np.maximum(fast, least), np.maximum(slow, least)))
+    noise: FloatColumn = np.maximum(np.array(_noise(rows, level, clip)), least)
+    return noise
 
 
 def learn_reference(values: FloatColumn) -> Reference:
     """The level and noise of ``values`` (``float64[n]``, finite, ``n ≥ 50``), oldest first."""
-    level, clip, fast, slow = reference_columns(values[np.newaxis])[:, 0].tolist()
+    row = values[np.newaxis]
+    levels = level_columns(row)
+    level, clip, fast, slow = np.concatenate((levels, noise_columns(row, levels)))[:, 0].tolist()
     return Reference(level=level, clip=clip, fast_sd=fast, slow_sd=slow, samples=len(values))
 
 

@@ -65,6 +65,9 @@ def due_index(state: ModeState) -> int | None:
 
 
 def _taken_in(state: ModeState, said: Sequence[Signal], at: Instant) -> ModeState:
+    calm = state.straggler_since is None and state.drift_since is None and state.calm_since is not None
+    if calm and not (said or state.standing or state.crowd):
+        return state
     standing = {signal.id: signal for signal in state.standing}
     crowd = list(state.crowd)
     for signal in said:
