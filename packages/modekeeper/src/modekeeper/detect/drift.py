@@ -112,10 +112,11 @@ class DriftDetector:
         if one.paused or not math.isfinite(value) or not self._restarts.is_judged(one.step, one.ts_ms):
             return []
         core = self._core
-        core.history.append(clamp(value), one.at_index, one.step, one.ts_ms, metrics["data_wait_ms"])
+        value = clamp(value)
+        core.history.append(value, one.at_index, one.step, one.ts_ms, metrics["data_wait_ms"])
         if self._active is not None:
             return self._judge()
-        change = core.advance_one()
+        change = core.advance_one(value)
         if change is None and self._suspect is None and self._healthy is not None:
             return []
         return self._heard(change)

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from modekeeper.detect.charts import Bank, Yardstick, certainty_for, threshold_for
+from modekeeper.detect.charts import Bank, Crossing, Yardstick, certainty_for, threshold_for
 from modekeeper.detect.coming import NOTHING_COMES, ComingReferences
 from modekeeper.detect.history import History
 from modekeeper.detect.level_change import LevelChange, measure
@@ -141,8 +141,8 @@ class LevelCore:
                 return change
         return None
 
-    def advance_one(self) -> LevelChange | None:
-        """Judge the next value: :meth:`advance` by one, cheap where nothing is due."""
+    def advance_one(self, value: float) -> LevelChange | None:
+        """Judge the next value, which is ``value``: :meth:`advance` by one, cheap where nothing is due."""
         state, number = self._state, self.judged
         if state.reference is None or state.bank is None or (number + 1) % LOOK == 0:
             return self.advance(number + 1)
@@ -151,7 +151,7 @@ class LevelCore:
                 self.judged += 1
                 return None
             return self.advance(number + 1)
-        crossing = state.bank.take_one(float(self.history.values(number, number + 1)[0]), number, self._yardstick)
+        crossing = state.bank.take_one(value, number, self._yardstick)
         self.judged += 1
         return None if crossing is None else self._begin_suspicion(crossing.since, upwards=crossing.upwards)
 
@@ -243,15 +243,17 @@ class LevelCore:
         references = self._references(start, limit)
         ramp = self._ramp.find(start, limit, partial(references.slow_sd_before, now=state.reference))
         stop = limit if ramp is None else ramp[0]
-        crossing = bank.take(
-            self.history.values(start, stop),
-            start,
-            references.yardsticks(self._yardstick, start, stop, self._least_rel),
-        )
+        crossing = self._charted(bank, references, start, stop)
         self._move_on(references, stop if crossing is None else crossing.number + 1)
         if crossing is not None:
             return self._begin_suspicion(crossing.since, upwards=crossing.upwards)
         return None if ramp is None else self._confirm_ramp(ramp[1])
+
+    def _charted(self, bank: Bank, references: ComingReferences, start: int, stop: int) -> Crossing | None:
+        values = self.history.values(start, stop)
+        if stop - start == 1:
+            return bank.take_one(values.item(0), start, self._yardstick)
+        return bank.take(values, start, references.yardsticks(self._yardstick, start, stop, self._least_rel))
 
     def _references(self, start: int, stop: int) -> ComingReferences:
         """References that come into force after ``start`` and up to ``stop`` values are judged."""

@@ -72,6 +72,10 @@ class RestartWatch:
     def is_judged(self, step: int, ts_ms: int) -> bool:
         """:meth:`judged` for a single sample."""
         state = self._state
+        if step >= state.last_step and state.samples and not state.left_out:
+            state.samples += 1
+            state.last_step, state.last_ts_ms = step, ts_ms
+            return True
         if not state.samples:
             state.first_ts_ms = ts_ms
         elif 0 <= step < state.last_step and self._is_restart(ts_ms, state.last_ts_ms, state.samples):
