@@ -84,3 +84,8 @@ def test_a_location_is_cut_as_the_level_was() -> None:
     reference = Reference(level=100.0, clip=3.0, fast_sd=1.0, slow_sd=1.0, samples=400)
     values = np.array([100.0] * 9 + [1e9])
     assert reference.location(values) == pytest.approx(100.3)
+
+
+def test_a_two_valued_timer_has_its_mean_for_location() -> None:
+    values = np.where(np.arange(1000) % 10 < 4, 15.0, 16.0)
+    assert float(locations(values[np.newaxis], 2.0)[0]) == pytest.approx(15.6)

@@ -1,21 +1,19 @@
 """What every detector offers, and how its findings are written down."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any, Protocol
 
 import msgspec
-import numpy as np
 
 from modekeeper.detect.history import Position
 from modekeeper.model import wording
-from modekeeper.model.block import FloatColumn, SampleBlock
+from modekeeper.model.block import SampleBlock
 from modekeeper.model.signal import Direction, Phase, Signal, SignalKind
 
 __all__ = [
     "BEFORE_FIRST",
     "Detector",
     "cleared",
-    "known",
     "placed",
     "position_at",
     "share",
@@ -50,12 +48,6 @@ class Detector(Protocol):
 def position_at(block: SampleBlock, row: int) -> Position:
     """Position of one sample of a block."""
     return Position(block.first_index + row, block.step_at(row), int(block.ts_ms[row]))
-
-
-def known(column: FloatColumn) -> Iterator[tuple[int, float]]:
-    """Rows of a column that hold a finite number, with the number."""
-    rows = np.flatnonzero(np.isfinite(column))
-    return zip(rows.tolist(), column[rows].tolist(), strict=True)
 
 
 def share(effect: float | None) -> str:

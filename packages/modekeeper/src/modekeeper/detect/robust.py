@@ -10,7 +10,6 @@ from modekeeper.model.block import FloatColumn
 __all__ = [
     "LARGEST",
     "clamp",
-    "huber_location",
     "interquartile_mean",
     "normal_confidence",
     "quantile",
@@ -36,16 +35,6 @@ def interquartile_mean(values: FloatColumn) -> float:
     cut = len(ordered) // 4
     middle = ordered[cut : len(ordered) - cut]
     return float(np.add.reduce(middle)) / len(middle)
-
-
-def huber_location(values: FloatColumn, clip: float) -> float:
-    """One step of Huber's location estimate from the interquartile mean, with residuals cut at ``±clip``.
-
-    Unlike a trimmed mean it has no bias on timers that know only two or three values.
-    """
-    middle = interquartile_mean(values)
-    residuals = np.minimum(np.maximum(values - middle, -clip), clip)
-    return middle + float(np.add.reduce(residuals)) / len(values)
 
 
 def robust_sd(values: FloatColumn) -> float:

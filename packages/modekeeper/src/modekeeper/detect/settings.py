@@ -1,4 +1,4 @@
-"""Every number a detector compares with, in one place: unit, default, and why."""
+"""What a detector compares with, in one place: unit, default, and why. What belongs to one method stands beside it."""
 
 import msgspec
 
@@ -31,7 +31,7 @@ class DetectorSettings(msgspec.Struct, frozen=True, kw_only=True):
     loss_effect_rel: float = 0.05
     """Smallest relative rise of the loss above its recent level."""
     drift_z: float = 4.5
-    """Standard errors a change must be away from none."""
+    """Standard errors a change must be away from none, at least: ``false_alarms_per_day`` asks for more."""
     clear_samples: int = 30
     """Samples near the healthy level after which a finding is cleared."""
     clear_effect_share: float = 0.2
@@ -92,8 +92,6 @@ class DetectorSettings(msgspec.Struct, frozen=True, kw_only=True):
     straggler_effect_rel: float = 0.1
     """Smallest slow-down of a worker against its peers: below 10 % a job is usually not called straggling."""
     straggler_clear_effect_rel: float = 0.05
-    straggler_settle_samples: int = 20
-    """A worker slow in the first window of this size has never been seen healthy."""
 
     # GPU and input.
     usage_window_samples: int = 50
