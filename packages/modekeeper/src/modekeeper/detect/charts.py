@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from modekeeper.model.block import FloatColumn
 
-__all__ = ["Bank", "Crossing", "Yardstick", "certainty_for", "threshold_for"]
+__all__ = ["LONG_AGO", "SPIKE_Z", "Bank", "Crossing", "Yardstick", "certainty_for", "threshold_for"]
 
 SHIFTS = (1.0, 2.0, 4.0)
 """In standard deviations; the first two of the slow noise, the last of the fast one."""
@@ -40,6 +40,8 @@ TIGHT_AGAINST_Z = -2.0
 SPIKE_Z = 4.5
 SPIKE_MEMORY = 2000
 """Samples a spike is remembered for."""
+LONG_AGO = 10**6
+"""Where there was none, the last one is put so many samples back."""
 OVERSHOOT = 1.166
 """A sum passes its threshold by about half of this, in standard deviations (D. Siegmund, Sequential Analysis, 1985)."""
 

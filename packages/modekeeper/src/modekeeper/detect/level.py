@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from modekeeper.detect.charts import Bank, Crossing, Yardstick, certainty_for, threshold_for
+from modekeeper.detect.charts import LONG_AGO, SPIKE_Z, Bank, Crossing, Yardstick, certainty_for, threshold_for
 from modekeeper.detect.coming import NOTHING_COMES, ComingReferences
 from modekeeper.detect.history import History
 from modekeeper.detect.level_change import LevelChange, measure
@@ -215,8 +215,8 @@ class LevelCore:
         if reference is None:
             return
         window = self.history.values(max(state.learn_from, number - self._settings.reference_samples), number)
-        spikes = np.flatnonzero(np.abs(window - reference.level) > 4.5 * self._yardstick.fast_sd)
-        last_spike = number - len(window) + int(spikes[-1]) if len(spikes) else number - 10**6
+        spikes = np.flatnonzero(np.abs(window - reference.level) > SPIKE_Z * self._yardstick.fast_sd)
+        last_spike = number - len(window) + int(spikes[-1]) if len(spikes) else number - LONG_AGO
         if state.bank is not None:
             last_spike = max(last_spike, state.bank.last_spike)
         seldom = self._mean_samples_between_alarms(window, number)
