@@ -16,7 +16,7 @@ from modekeeper.model.signal import Direction, Phase, Signal, SignalKind
 
 __all__ = ["LOOK_EVERY", "NO_SIGN", "UsageTrigger"]
 
-LOOK_EVERY = 5
+LOOK_EVERY = 10
 """Samples between two looks."""
 NO_SIGN = 0.0
 """Added to what may be minus zero, which one path of the arithmetic keeps and the other does not."""
