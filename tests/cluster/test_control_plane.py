@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.cluster import control_plane as control_plane_module
 from tests.cluster.control_plane import (
     ControlPlane,
     ControlPlaneError,
@@ -210,3 +211,15 @@ def test_everything_ends_with_its_owner(control_plane: ControlPlane, tmp_path: P
             owner.send_signal(signal.SIGKILL)
     owner.wait(60)
     wait_until(lambda: command_lines().keys().isdisjoint(ids), "the four processes ended", 30)
+
+
+def test_a_port_that_was_taken_meanwhile_is_no_trouble(
+    control_plane: ControlPlane, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken = [control_plane.ports["etcd"], *control_plane_module._free_ports(4)]
+    offers = [taken, control_plane_module._free_ports(5)]
+    monkeypatch.setattr(control_plane_module, "_free_ports", lambda count: offers.pop(0)[:count])
+    with running_control_plane(tmp_path, find_binaries()) as other:
+        assert other.request("admin", "/version").status == 200
+    assert offers == []
+    assert "address already in use" in (tmp_path / "attempt-0" / "etcd.log").read_text()
