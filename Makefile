@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PACKAGE := packages/modekeeper
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test test-heavy lint bench schemas docs docs-check constraints clean
+.PHONY: help quickstart test test-heavy test-cluster cluster-tools lint bench schemas docs docs-check constraints clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -35,6 +35,12 @@ test: $(VENV)/.dev ## install, and run the tests
 
 test-heavy: $(VENV)/.bench ## long fuzzing, kill and soak runs at their full counts
 	MODEKEEPER_TEST_HEAVY=1 $(BIN)/python -m pytest -n 2 -m heavy tests
+
+cluster-tools: ## find or build the programs of a real Kubernetes (needs Go; the first build takes long)
+	@tests/cluster/tools/build.sh
+
+test-cluster: $(VENV)/.dev ## the tests against a real Kubernetes control plane, started for them
+	$(BIN)/python -m pytest tests/cluster
 
 lint: $(VENV)/.dev ## formatting, lint rules, types and import contracts
 	$(BIN)/ruff format --check .
