@@ -54,7 +54,7 @@ def _tracked() -> list[Path]:
 
 
 FORBIDDEN = {
-    "a registry's host": r"(pypi|npmjs|debian|golang|crates)\.(org|io)\b|pythonhosted",
+    "a registry's host": r"(pypi|npmjs|debian|crates)\.(org|io)\b|(proxy|sum|index)\.golang\.org\b|pythonhosted",
     "a ticket number in a name": r"\b(def|class) \w*[Mm][Kk]_?\d{3}",
     "a path of somebody's machine": r"(?<![\w./])/(work|root|home/\w+)/",
 }

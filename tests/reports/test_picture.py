@@ -199,3 +199,12 @@ wild = st.floats(allow_nan=False, allow_infinity=False) | st.none()
 def test_whatever_was_recorded_can_be_drawn(points: list[SeriesPoint]) -> None:
     run = runs.recorded(telemetry=runs.telemetry(points))
     assert write_picture(run, "png", NARROW_IN).startswith(PNG_START)
+
+
+@pytest.mark.parametrize("lasting_s", [1, 119, 121, 7_199, 7_260, 172_700, 172_900, 5_300_000, 63_000_000])
+def test_any_stretch_of_time_has_an_axis(lasting_s: int) -> None:
+    """A narrow picture of two hours had no ticks that matplotlib found fitting, and a warning instead."""
+    points = [SeriesPoint(ts_ms=1000 * at, index=place, samples=1) for place, at in enumerate((0, lasting_s))]
+    run = runs.recorded(telemetry=runs.telemetry(points))
+    for width in (NARROW_IN, 12.0):
+        assert write_picture(run, "png", width).startswith(PNG_START)

@@ -275,7 +275,9 @@ class _Drawing:
         axes.tick_params(axis="x", labelbottom=True, bottom=True)
         most = 9 if self._roomy else 5
         if axis is Axis.TIME:
-            locator = dates.AutoDateLocator(minticks=3, maxticks=most)  # type: ignore[no-untyped-call]
+            # With room for 5 ticks, no spacing gives 3 of an hour each over 2 hours, nor 5 of half an hour.
+            least = 3 if self._roomy else 2
+            locator = dates.AutoDateLocator(minticks=least, maxticks=most)  # type: ignore[no-untyped-call]
             axes.xaxis.set_major_locator(locator)
             formatter = dates.ConciseDateFormatter(locator)  # type: ignore[no-untyped-call]
             axes.xaxis.set_major_formatter(formatter)
