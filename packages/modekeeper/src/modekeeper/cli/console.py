@@ -86,7 +86,7 @@ class Progress:
         self._shown = True
         passed_s = now_s - self._started_s
         done = share()
-        left = f", {done:.0%}, {_duration(passed_s / done - passed_s)} left" if done else ""
+        left = f", {done:.0%}, {_to_wait(passed_s / done - passed_s)} left" if done else ""
         rate = self._count / passed_s
         sys.stderr.write(f"\r\x1b[K{self._count:,} {self._noun} read, {rate:,.0f} a second{left}")
         sys.stderr.flush()
@@ -98,14 +98,12 @@ class Progress:
             sys.stderr.flush()
 
 
-def _duration(seconds: float) -> str:
-    """A time to wait, as one says it: ``8 s``, ``3 min 20 s``, ``2 h 5 min``."""
-    whole = max(0, math.ceil(seconds))
-    if whole < 60:  # noqa: PLR2004 - a minute
-        return f"{whole} s"
-    if whole < 3600:  # noqa: PLR2004 - an hour
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
+def _to_wait(seconds: float) -> str:
+    """Rounded up: a wait that is not over is no wait of nothing."""
+    from modekeeper.reports.wording import duration  # noqa: PLC0415 - most calls show no progress
+
+    whole = math.ceil(seconds)
+    return duration(whole) if whole > 0 else "0 s"
 
 
 def _printable(text: str) -> str:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from modekeeper.detect.base import BEFORE_FIRST, position_at
 from modekeeper.detect.history import Position
-from modekeeper.model.block import MISSING_STEP, OneSample, Rows, SampleBlock
+from modekeeper.model.block import OneSample, Rows, SampleBlock
 
 __all__ = ["AHEAD", "LastSample", "chunks", "rows_where"]
 
@@ -53,11 +53,7 @@ class LastSample:
     def position(self) -> Position:
         """``BEFORE_FIRST`` as long as there was none."""
         at = self._at
-        return (
-            at
-            if isinstance(at, Position)
-            else Position(at.at_index, None if at.step == MISSING_STEP else at.step, at.ts_ms)
-        )
+        return at if isinstance(at, Position) else Position.at(at.at_index, at.step, at.ts_ms)
 
     def snapshot(self) -> list[int | None]:
         """Plain JSON values."""

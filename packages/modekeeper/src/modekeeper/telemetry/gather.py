@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from modekeeper.model.block import MISSING_STEP
 from modekeeper.model.sample import METRIC_COLUMNS
 from modekeeper.telemetry.shape import TEXTS, Wire
 
 __all__ = ["Gathered", "metrics_of"]
-
-_MISSING_STEP = -1
 
 
 class Gathered:
@@ -76,9 +75,7 @@ def metrics_of(wire: Wire, numbers: NDArray[np.int64]) -> NDArray[np.float64]:
 
 
 def _with_missing(pack: Callable[..., bytes], step: int | None, *numbers: float | None) -> bytes:
-    return pack(
-        _MISSING_STEP if step is None else step, *[math.nan if number is None else number for number in numbers]
-    )
+    return pack(MISSING_STEP if step is None else step, *[math.nan if number is None else number for number in numbers])
 
 
 _GETTERS: dict[str, Callable[[Sequence[Any]], list[Any]]] = {

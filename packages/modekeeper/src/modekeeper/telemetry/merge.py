@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
+from modekeeper.model.block import MISSING_STEP
 from modekeeper.model.sample import METRIC_COLUMNS, Sample
 from modekeeper.telemetry.batch import Integers, RaggedRows, RecordBatch
 from modekeeper.telemetry.decode import Decoded
 
 __all__ = ["merged"]
 
-_MISSING_STEP = -1
 _NAMES = ("worker_groups", "node", "gpu_model", "phase", "knobs")
 _STEP_TIME = METRIC_COLUMNS.index("step_time_ms")
 
@@ -35,7 +35,7 @@ def merged(
     order = np.argsort(lines, kind="stable")
     lines = lines[order]
     metrics = np.array([[_number(getattr(s, name)) for s in samples] for name in METRIC_COLUMNS], np.float64)
-    step = np.array([_MISSING_STEP if s.step is None else s.step for s in samples], np.int64)
+    step = np.array([MISSING_STEP if s.step is None else s.step for s in samples], np.int64)
     position = np.empty(len(order), np.int64)
     position[order] = np.arange(len(order))
     new_rows = position[len(batch) :].tolist()

@@ -6,13 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from modekeeper.model.block import SampleBlock
+from modekeeper.model.block import MISSING_STEP, SampleBlock
 from modekeeper.model.sample import METRIC_COLUMNS, Sample
 from modekeeper.telemetry.batch import RecordBatch, Stretch
 
 __all__ = ["Outbox"]
 
-_MISSING_STEP = -1
 _STEP_TIME = METRIC_COLUMNS.index("step_time_ms")
 _LISTS = ("worker_groups", "node", "gpu_model", "phase", "knobs")
 _VIEWED_PART = 0.5
@@ -143,7 +142,7 @@ def _assembled(pieces: list[Sample | Stretch], first_index: int) -> SampleBlock:
     for piece, (begin, end) in zip(pieces, pairwise(bounds), strict=True):
         if isinstance(piece, Sample):
             ts_ms[begin] = piece.ts_ms
-            step[begin] = _MISSING_STEP if piece.step is None else piece.step
+            step[begin] = MISSING_STEP if piece.step is None else piece.step
             metrics[:, begin] = [getattr(piece, name) for name in METRIC_COLUMNS]
             for name, column in lists.items():
                 column.append(getattr(piece, name))

@@ -14,13 +14,13 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from modekeeper.model.block import MISSING_STEP
 from modekeeper.telemetry.decode import WIRE_TYPES, NotNegative
 from modekeeper.telemetry.fields import FIELDS, LOOKUP, FieldKind, Target
 from modekeeper.telemetry.values import MAX_STEP
 
 __all__ = ["TEXTS", "RecordShape", "Wire", "wire_of"]
 
-_MISSING_STEP = -1
 _literal: Any = Literal
 _Refused = Annotated[int, msgspec.Meta(ge=1, le=0)]
 """No value there is: a record with a field of this type is refused."""
@@ -135,7 +135,7 @@ def _struct_of(shape: RecordShape, present: dict[str, str], numbers: list[str]) 
         else:
             fields.append((attribute, _type_of(target), _default(target)))
     if "step" not in present:
-        fields.append(("step", _Refused, _MISSING_STEP))
+        fields.append(("step", _Refused, MISSING_STEP))
         rename["step"] = "step"
     if shape.open:
         taken = set(rename.values())
@@ -166,4 +166,4 @@ def _type_of(target: Target) -> Any:
 def _default(target: Target) -> Any:
     if target.field.kind is FieldKind.NUMBER:
         return math.nan
-    return _MISSING_STEP if target.field.kind is FieldKind.COUNTER else None
+    return MISSING_STEP if target.field.kind is FieldKind.COUNTER else None

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from modekeeper.model.block import MISSING_STEP
 from modekeeper.model.sample import METRIC_COLUMNS
 from modekeeper.telemetry.batch import Integers
 from modekeeper.telemetry.fields import KNOB_PREFIXES, LOOKUP, FieldKind, Target
@@ -17,7 +18,6 @@ from modekeeper.telemetry.table import TableReader
 
 __all__ = ["is_simple", "may_be_headers", "plain_rows", "table_columns"]
 
-_MISSING_STEP = -1
 _DIGITS = re.compile(r"[0-9]*")
 _NUMBERS = re.compile(r"[0-9.\-]*")
 _NUMBER = re.compile(r"-?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)|")
@@ -75,7 +75,7 @@ def table_columns(
     cells = b"\n".join(rows).decode("ascii").replace("\r", "").replace("\n", table.delimiter).split(table.delimiter)
     doubtful: set[int] = set()
     ts_ms = np.full(count, UNDECIDED)
-    step = np.full(count, _MISSING_STEP)
+    step = np.full(count, MISSING_STEP)
     metrics = np.full((len(METRIC_COLUMNS), count), np.nan)
     names: dict[str, Sequence[Any]] = {}
     for place, name in enumerate(table.columns):
