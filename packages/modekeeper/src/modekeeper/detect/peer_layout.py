@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modekeeper.detect.peers import FEWEST_PEERS
-from modekeeper.model.block import SampleBlock, is_pause
+from modekeeper.model.block import SampleBlock
 
 __all__ = ["Groups", "Layout", "LayoutWatch", "WorkerRows"]
 
@@ -41,7 +41,7 @@ class WorkerRows(NamedTuple):
         there = ~np.isnan(block.workers)
         width = there.shape[1]
         widths = np.where(there.any(axis=1), width - np.argmax(there[:, ::-1], axis=1), 0)
-        paused = [phase for phase in set(block.phase) if is_pause(phase)]
+        paused = block.pauses()
         if paused:
             widths[[phase in paused for phase in block.phase]] = 0
         if widths.all():

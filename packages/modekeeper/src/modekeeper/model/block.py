@@ -121,13 +121,17 @@ class SampleBlock:
     def _find_training_rows(self, name: str) -> Rows:
         column = self.metrics[name]
         usable = np.isfinite(column)
-        if not self._paused:
-            self._paused.append(frozenset(phase for phase in set(self.phase) if is_pause(phase)))
-        paused = self._paused[0]
+        paused = self.pauses()
         if paused:
             usable &= np.fromiter((phase not in paused for phase in self.phase), np.bool_, len(column))
         count = int(np.count_nonzero(usable))
         return slice(0, count) if count in (0, len(column)) else np.flatnonzero(usable)
+
+    def pauses(self) -> frozenset[str | None]:
+        """The phases of this block that are an evaluation or a checkpoint, as the job spells them."""
+        if not self._paused:
+            self._paused.append(frozenset(phase for phase in set(self.phase) if is_pause(phase)))
+        return self._paused[0]
 
     def step_at(self, position: int) -> int | None:
         """The step of one sample, ``None`` where its record named none."""
