@@ -115,9 +115,7 @@ def _by_kind(facts: ItemFacts, found: JsonObject) -> EffectPart:
 def _checked(effect: EffectPart, dry_run: DryRunPart) -> EffectPart:
     """What is known of a kind, against what this very cluster answered."""
     if effect.reason == "template_immutable" and dry_run.status is DryRunStatus.ACCEPTED:
-        detail = (
-            f"{effect.detail}, says its documentation; this API server would accept it: its operator is another one"
-        )
+        detail = f"{effect.detail}, says its documentation; this API server would accept the patch"
         return _part(Effect.UNKNOWN, "accepted_against_documentation", detail)
     return effect
 
