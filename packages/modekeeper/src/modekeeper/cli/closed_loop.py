@@ -14,7 +14,6 @@ from modekeeper.cli.console import print_answer, print_json, say
 from modekeeper.cli.deciding import apply_request, refuse_apply, settings_from
 from modekeeper.cli.options import (
     DecisionChoice,
-    TelemetryChoice,
     apply_option,
     cost_options,
     decision_options,
@@ -23,9 +22,9 @@ from modekeeper.cli.options import (
     license_option,
     out_option,
     target_options,
-    telemetry_options,
 )
 from modekeeper.cli.reading import reading
+from modekeeper.cli.telemetry_options import TelemetryChoice, telemetry_options
 from modekeeper.loop.apply_request import NO_APPLY, ApplyRequest
 from modekeeper.ports.clock import Clock
 from modekeeper.reports.folder.closed_loop_run import ClosedLoopJob, run_closed_loop

@@ -9,7 +9,8 @@ from modekeeper.artifacts.contracts.reports import ClosedLoopReport
 from modekeeper.cli.clocks import clock_from
 from modekeeper.cli.closed_loop import decide_into, summary_line
 from modekeeper.cli.console import print_answer, print_json, say, table
-from modekeeper.cli.options import DecisionChoice, TelemetryChoice, examples, json_option, out_option
+from modekeeper.cli.options import DecisionChoice, examples, json_option, out_option
+from modekeeper.cli.telemetry_options import TelemetryChoice
 from modekeeper.reports.wording import moment
 
 __all__ = ["modes"]

@@ -12,17 +12,9 @@ from modekeeper.artifacts.store import FolderStore
 from modekeeper.cli.clocks import clock_from
 from modekeeper.cli.console import print_answer, print_json, say
 from modekeeper.cli.deciding import settings_from
-from modekeeper.cli.options import (
-    DecisionChoice,
-    TelemetryChoice,
-    cost_options,
-    examples,
-    false_alarms_option,
-    jobs_option,
-    json_option,
-    out_option,
-)
+from modekeeper.cli.options import DecisionChoice, cost_options, examples, false_alarms_option, json_option, out_option
 from modekeeper.cli.reading import reading
+from modekeeper.cli.telemetry_options import TelemetryChoice, jobs_option
 from modekeeper.ports.clock import Clock
 from modekeeper.reports.folder.eval_run import run_eval
 from modekeeper.value.opportunity import CostModel

@@ -25,7 +25,6 @@ from modekeeper.cli.evaluate import evaluate_into
 from modekeeper.cli.observe import observe_into
 from modekeeper.cli.options import (
     DecisionChoice,
-    TelemetryChoice,
     cost_options,
     decision_options,
     examples,
@@ -35,6 +34,7 @@ from modekeeper.cli.options import (
 )
 from modekeeper.cli.plot import draw_into
 from modekeeper.cli.sources import opened
+from modekeeper.cli.telemetry_options import TelemetryChoice
 from modekeeper.gates.kill_switch import KILL_SWITCH_VARIABLE, read_kill_switch
 from modekeeper.model.errors import BadInputError, ModeKeeperError
 from modekeeper.model.wording import count

@@ -17,7 +17,6 @@ from modekeeper.cli.deciding import apply_request, refuse_apply, settings_from
 from modekeeper.cli.options import (
     DURATION,
     DecisionChoice,
-    TelemetryChoice,
     apply_option,
     cost_options,
     decision_options,
@@ -26,10 +25,10 @@ from modekeeper.cli.options import (
     license_option,
     out_option,
     target_options,
-    telemetry_options,
 )
 from modekeeper.cli.sources import opened
 from modekeeper.cli.stopping import stop_on_signals
+from modekeeper.cli.telemetry_options import TelemetryChoice, telemetry_options
 from modekeeper.reports.folder.watch_report import WatchRollUp, watch_report
 from modekeeper.reports.folder.watch_session import WatchPlan, WatchSession, one_writer
 from modekeeper.value.opportunity import CostModel
