@@ -9,9 +9,13 @@ from typing import Any, Literal
 import click
 import msgspec
 
+from modekeeper.model.decision import Target
 from modekeeper.model.errors import BadInputError
+from modekeeper.model.workload import WORKLOAD_KINDS
+from modekeeper.planning.names import check_target
 
 __all__ = [
+    "DEFAULT_TARGET",
     "DURATION",
     "DecisionChoice",
     "apply_option",
@@ -30,6 +34,9 @@ _DURATION = re.compile(r"(?P<amount>\d+(?:\.\d+)?)\s*(?P<unit>ms|s|m|min|h|d)?")
 _SECONDS = {"ms": 0.001, "s": 1.0, None: 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 _LONGEST_S = 366 * 86400.0
 LEAST_FALSE_ALARMS, MOST_FALSE_ALARMS = 1e-6, 1e6
+
+
+DEFAULT_TARGET = Target(namespace="default", kind="Deployment", name="trainer")
 
 
 class _Duration(click.ParamType[float]):
@@ -176,17 +183,36 @@ def _knobs(texts: tuple[str, ...]) -> dict[str, float]:
 
 
 def target_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """``--k8s-namespace`` and ``--k8s-deployment``: the workload a plan is for."""
-    function = click.option(
-        "--k8s-deployment", default="trainer", show_default=True, metavar="NAME", help="Deployment a plan is for."
-    )(function)
-    return click.option(
-        "--k8s-namespace",
-        default="default",
-        show_default=True,
-        metavar="NAME",
-        help="Namespace of that Deployment.",
-    )(function)
+    """The workload a command is about; the command gets ``target``."""
+    kinds = [known.kind for known in WORKLOAD_KINDS]
+    options = [
+        click.option(
+            "--k8s-namespace",
+            "target__namespace",
+            default=DEFAULT_TARGET.namespace,
+            show_default=True,
+            metavar="NAME",
+            help="Namespace of the workload.",
+        ),
+        click.option(
+            "--k8s-deployment",
+            "--k8s-name",
+            "target__name",
+            default=DEFAULT_TARGET.name,
+            show_default=True,
+            metavar="NAME",
+            help="Name of the workload, of whatever kind it is.",
+        ),
+        click.option(
+            "--k8s-kind",
+            "target__kind",
+            type=click.Choice(kinds, case_sensitive=False),
+            default=DEFAULT_TARGET.kind,
+            show_default=True,
+            help="Kind of the workload.",
+        ),
+    ]
+    return gathered("target", lambda given: check_target(Target(**given)), options)(function)
 
 
 def cost_options(function: Callable[..., Any]) -> Callable[..., Any]:
