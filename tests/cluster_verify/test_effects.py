@@ -164,7 +164,7 @@ def test_an_object_somebody_made_points_to_who_made_it() -> None:
 
 
 def test_another_manager_of_the_same_key_is_worth_a_note() -> None:
-    place = {"f:spec": {"f:template": {"f:metadata": {"f:annotations": {f"f:{KEY}": {}}}}}}
+    place: JsonObject = {"f:spec": {"f:template": {"f:metadata": {"f:annotations": {f"f:{KEY}": {}}}}}}
     fields = [{"manager": "ci", "operation": "Apply", "fieldsV1": place}]
     judged = verified(world(("Deployment", workload(metadata={"managedFields": fields}))), item())
     assert judged.ok
@@ -325,7 +325,8 @@ def test_an_empty_selector_never_means_every_pod() -> None:
 def with_gpu(**spec: Any) -> JsonObject:
     template = pod_template()
     template["spec"]["containers"][0]["resources"] = {"limits": {"nvidia.com/gpu": "4"}}
-    return workload(**({"replicas": 1, "template": template} | spec))
+    fields: dict[str, Any] = {"replicas": 1, "template": template, **spec}
+    return workload(**fields)
 
 
 def node(name: str, gpus: int, *, ready: bool = True, **spec: Any) -> JsonObject:
