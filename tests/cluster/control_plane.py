@@ -143,8 +143,9 @@ class ControlPlane:
         )
 
     def request(self, user: str, path: str, method: str = "GET", body: Any = None) -> Answer:
-        """One request as a user, past every client library."""
-        headers = {"Authorization": f"Bearer {self.tokens[user]}", "Content-Type": "application/json"}
+        """One request as a user, past every client library; a patch is a JSON merge patch."""
+        kind = "application/merge-patch+json" if method == "PATCH" else "application/json"
+        headers = {"Authorization": f"Bearer {self.tokens[user]}", "Content-Type": kind}
         return _request(
             self.folder, self.port, path, method, body=None if body is None else json.dumps(body), headers=headers
         )
@@ -198,7 +199,7 @@ def _attempt(folder: Path, binaries: Path) -> Iterator[ControlPlane]:
     plane = ControlPlane(
         folder,
         binaries,
-        ports=dict(zip(names, _free_ports(len(names)), strict=True)),
+        ports=dict(zip(names, free_ports(len(names)), strict=True)),
         tokens={user: secrets.token_urlsafe(32) for user in GROUPS},
     )
     _write_certificates(folder)
@@ -211,7 +212,7 @@ def _attempt(folder: Path, binaries: Path) -> Iterator[ControlPlane]:
         shutil.rmtree(folder / "etcd", ignore_errors=True)  # its log is preallocated: 64 MB of nothing
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     with ExitStack() as stack:
         taken = [stack.enter_context(socket.create_server((HOST, 0))) for _ in range(count)]
         return [server.getsockname()[1] for server in taken]
@@ -297,6 +298,10 @@ def _api_server_flags(plane: ControlPlane) -> list[str]:
         f"--token-auth-file={folder / 'tokens.csv'}",
         "--anonymous-auth=false",
         "--authorization-mode=Node,RBAC",
+        f"--kubelet-client-certificate={folder / 'serving.crt'}",
+        f"--kubelet-client-key={folder / 'serving.key'}",
+        f"--kubelet-certificate-authority={folder / 'ca.crt'}",
+        "--kubelet-preferred-address-types=InternalIP",
         f"--audit-policy-file={AUDIT_POLICY}",
         f"--audit-log-path={plane.audit_log}",
         "--audit-log-mode=blocking",
