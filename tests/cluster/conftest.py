@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import NoReturn
 
 import pytest
+from tests.cluster import fake_nodes
 from tests.cluster import node as node_module
 from tests.cluster.control_plane import (
     ControlPlane,
@@ -18,6 +19,7 @@ from tests.cluster.control_plane import (
     running_control_plane,
     wait_until,
 )
+from tests.cluster.fake_nodes import FakeNodes, running_fake_nodes
 from tests.cluster.node import Node, running_node
 
 REQUIRED = os.environ.get("MODEKEEPER_REQUIRE_CLUSTER") == "1"
@@ -31,11 +33,15 @@ def _plane_lacks() -> str | None:
     return None
 
 
-LACKS: Mapping[str, Callable[[], str | None]] = {"control_plane": _plane_lacks, "node": node_module.lacks}
+LACKS: Mapping[str, Callable[[], str | None]] = {
+    "control_plane": _plane_lacks,
+    "node": node_module.lacks,
+    "kwok": fake_nodes.lacks,
+}
 """What says why a fixture cannot be had here, or that it can."""
 
-AT_ONE_PLACE = ("node",)
-"""Where tests run in several processes, those with such a fixture run in one: there is one of it."""
+AT_ONE_PLACE = ("node", "kwok")
+"""Where tests run in several processes, those with such a fixture run in the same one: it is started once."""
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -94,6 +100,16 @@ def node(
         yield running
     finally:
         starting.__exit__(None, None, None)
+
+
+@pytest.fixture(scope="session")
+def kwok(
+    pytestconfig: pytest.Config, control_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[FakeNodes]:
+    """One fake node of the control plane, and more where a test adds them: for ``workloads.deployment`` on ``fake``."""
+    _check(pytestconfig, "kwok")
+    with running_fake_nodes(control_plane, tmp_path_factory.mktemp("kwok")) as nodes:
+        yield nodes
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.cluster.control_plane import HOST, TOOLS, ControlPlane, ControlPlaneError, free_ports, wait_until
+from tests.cluster.control_plane import HOST, TOOLS, ControlPlane, ControlPlaneError, free_ports, started, wait_until
 from tests.cluster.images import BUSYBOX, PAUSE, find_busybox, write_image
 from tests.cluster.users import NODE_NAME
 from tests.cluster.workloads import NODE_KIND
@@ -94,19 +94,8 @@ def running_node(plane: ControlPlane, folder: Path) -> Iterator[Node]:
 
 def _started(plane: ControlPlane, folder: Path) -> subprocess.Popen[bytes]:
     namespaces = ("--mount", "--propagation=private", "--pid", "--mount-proc", "--kill-child=SIGKILL")
-    with (folder / "node.log").open("wb") as log:
-        return subprocess.Popen(
-            [
-                *("setpriv", "--pdeathsig", "KILL", "--", "unshare", *namespaces),
-                *(TOOLS / "node.sh", folder, plane.binaries / "kubelet", NODE_NAME),
-            ],
-            cwd=folder,
-            env={"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": str(folder)},
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
+    script = (TOOLS / "node.sh", folder, plane.binaries / "kubelet", NODE_NAME)
+    return started(["unshare", *namespaces, *map(str, script)], folder, "node")
 
 
 def _wait_until_ready(node: Node) -> None:

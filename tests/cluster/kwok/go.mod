@@ -1,3 +1,6 @@
+// kwok, which pretends to be any number of nodes and pods for the cluster tests. Built by `make cluster-tools`.
+//
+// A module of its own: it is made of a newer client library than the Kubernetes of ../tools/go.mod.
 module modekeeper.invalid/cluster-kwok
 
 go 1.26.0
