@@ -40,25 +40,17 @@ LACKS: Mapping[str, Callable[[], str | None]] = {
 }
 """What says why a fixture cannot be had here, or that it can."""
 
-AT_ONE_PLACE = ("node", "kwok")
-"""Where tests run in several processes, those with such a fixture run in the same one: it is started once."""
-
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Of the tests that lack something one is left to be skipped, and to say why; the others are not a line each."""
-    for item in items:
-        if any(fixture in _fixtures(item) for fixture in AT_ONE_PLACE):
-            item.add_marker(pytest.mark.xdist_group("one cluster"))
+    if REQUIRED:
+        return
     for fixture, lacks in LACKS.items():
-        wanting = [item for item in items if fixture in _fixtures(item)]
-        if wanting and not REQUIRED and lacks() is not None:
+        wanting = [item for item in items if fixture in getattr(item, "fixturenames", ())]
+        if wanting and lacks() is not None:
             config.hook.pytest_deselected(items=wanting[1:])
             left_out = set(wanting[1:])
             items[:] = [item for item in items if item not in left_out]
-
-
-def _fixtures(item: pytest.Item) -> tuple[str, ...]:
-    return tuple(getattr(item, "fixturenames", ()))
 
 
 def _refuse(config: pytest.Config, reason: str) -> NoReturn:

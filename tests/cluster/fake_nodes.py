@@ -21,12 +21,11 @@ from tests.cluster.control_plane import (
     started,
     wait_until,
 )
-from tests.cluster.workloads import NODE_KIND
+from tests.cluster.workloads import NODE_KIND, is_ready
 
 SETTINGS = Path(__file__).parent / "kwok"
 API = "/apis/kwok.x-k8s.io/v1alpha1"
 PODS_PER_NODE = 500
-CONDITIONS = {"Ready": "True", "MemoryPressure": "False", "DiskPressure": "False", "PIDPressure": "False"}
 
 
 @dataclass(frozen=True)
@@ -96,7 +95,7 @@ def running_fake_nodes(plane: ControlPlane, folder: Path) -> Iterator[FakeNodes]
         raise ControlPlaneError(f"kwok's kind of log was refused: {done.stderr.strip()}")
     wait_until(lambda: plane.request("admin", f"{API}/logs").status == 200, "logs can be made")
     (port,) = free_ports(1)
-    command = [
+    command: list[str | Path] = [
         find_binaries(of="kwok") / "kwok",
         f"--kubeconfig={plane.kubeconfig('system:kwok')}",
         f"--config={SETTINGS / 'stages.yaml'}",
@@ -106,21 +105,21 @@ def running_fake_nodes(plane: ControlPlane, folder: Path) -> Iterator[FakeNodes]
         f"--node-port={port}",
         f"--server-address={HOST}:{port}",
         "--node-lease-duration-seconds=40",
+        "--v=WARN",
         f"--tls-cert-file={plane.folder / 'serving.crt'}",
         f"--tls-private-key-file={plane.folder / 'serving.key'}",
     ]
     process = started(command, folder, "kwok")
     nodes = FakeNodes(plane, folder, port)
 
-    def has_given_a_sign_of_life() -> bool:
+    def is_at_work() -> bool:
         if process.poll() is not None:
             raise ControlPlaneError(f"kwok ended with {process.returncode}: its log is {folder / 'kwok.log'}")
-        answer = plane.request("admin", f"/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/{first}")
-        return answer.status == 200
+        return is_ready(plane.request("admin", f"/api/v1/nodes/{first}").body)
 
     try:
         (first,) = nodes.add()
-        wait_until(has_given_a_sign_of_life, f"kwok is ready (its log is {folder / 'kwok.log'})")
+        wait_until(is_at_work, f"kwok is ready (its log is {folder / 'kwok.log'})")
         yield nodes
     finally:
         end_processes({"kwok": process})
@@ -142,7 +141,6 @@ def _node(name: str, port: int) -> dict[str, Any]:
             "daemonEndpoints": {"kubeletEndpoint": {"Port": port}},
             "allocatable": room,
             "capacity": room,
-            "conditions": [{"type": each, "status": status, "reason": "Said"} for each, status in CONDITIONS.items()],
         },
     }
 

@@ -99,8 +99,9 @@ def pods(plane: ControlPlane, namespace: str, selector: str = "") -> list[dict[s
     return sorted(staying, key=lambda pod: (pod["metadata"]["creationTimestamp"], pod["metadata"]["name"]))
 
 
-def is_ready(pod: Mapping[str, Any]) -> bool:
-    conditions = {each["type"]: each["status"] for each in pod["status"].get("conditions", [])}
+def is_ready(thing: Mapping[str, Any]) -> bool:
+    """Whether a pod or a node says that it is ready."""
+    conditions = {each["type"]: each["status"] for each in thing["status"].get("conditions", [])}
     return conditions.get("Ready") == "True"
 
 
