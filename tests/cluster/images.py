@@ -14,7 +14,7 @@ import tarfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tests.cluster.control_plane import ControlPlaneError
+from tests.cluster.control_plane import SYSTEM_PATH, ControlPlaneError
 
 BUSYBOX = "modekeeper.invalid/busybox:1"
 """Has a shell and its tools under ``/bin``; a program of the machine runs in it where ``/usr`` is mounted."""
@@ -31,9 +31,9 @@ def find_busybox() -> Path:
     Raises:
         ControlPlaneError: there is none, or it needs libraries that an image has not.
     """
-    found = shutil.which("busybox")
+    found = shutil.which("busybox", path=SYSTEM_PATH)
     if found is None:
-        raise ControlPlaneError("there is no busybox in PATH: install busybox-static")
+        raise ControlPlaneError("a node needs busybox: install busybox-static")
     with Path(found).open("rb") as program:
         # A program with an interpreter names it in its first page.
         if b"/ld-linux" in program.read(4096):

@@ -19,7 +19,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.cluster.control_plane import HOST, TOOLS, ControlPlane, ControlPlaneError, free_ports, started, wait_until
+from tests.cluster.control_plane import (
+    HOST,
+    SYSTEM_PATH,
+    TOOLS,
+    ControlPlane,
+    ControlPlaneError,
+    free_ports,
+    started,
+    wait_until,
+)
 from tests.cluster.images import BUSYBOX, PAUSE, find_busybox, write_image
 from tests.cluster.users import NODE_NAME
 from tests.cluster.workloads import NODE_KIND
@@ -57,7 +66,7 @@ def lacks() -> str | None:
     """What this machine lacks to run a node, in one line; nothing where it lacks nothing."""
     if os.geteuid() != 0:
         return "a node is started as root"
-    missing = [program for program in PROGRAMS if shutil.which(program) is None]
+    missing = [program for program in PROGRAMS if shutil.which(program, path=SYSTEM_PATH) is None]
     if missing:
         return f"a node needs {', '.join(missing)}: install containerd, runc, util-linux, mount and iproute2"
     if not (CGROUPS / "pids").is_dir() and not (CGROUPS / "cgroup.controllers").exists():
@@ -124,8 +133,9 @@ def _end(node: Node) -> None:
     wait_until(
         lambda: not any(Path(f"/proc/{each}").exists() for each in first), "the node's processes end", ENDED_DEADLINE_S
     )
-    with suppress(OSError):
-        node.plane.request("admin", f"/api/v1/nodes/{node.name}", "DELETE")
+    if node.ready_s:
+        with suppress(OSError):
+            node.plane.request("admin", f"/api/v1/nodes/{node.name}", "DELETE")
 
 
 def _ids(file: Path) -> list[int]:

@@ -1,5 +1,6 @@
 """The node of the tests runs pods as a node does: logs, restarts, and annotations that reach a live container."""
 
+import dataclasses
 import itertools
 import json
 import os
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 from tests.cluster import workloads
 from tests.cluster.control_plane import ControlPlane, ControlPlaneError, wait_until
-from tests.cluster.node import Node, remove_stale_cgroups
+from tests.cluster.node import Node, remove_stale_cgroups, running_node
 
 COUNTING = ["sh", "-c", "i=0; while :; do echo line $i; i=$((i+1)); sleep 0.1; done"]
 KNOB = "modekeeper/knob.concurrency"
@@ -139,6 +140,17 @@ def test_a_pod_reaches_nobody(node: Node, control_plane: ControlPlane, namespace
     assert "lo:" in devices
     assert "eth0" not in devices
     assert len(routes.splitlines()) == 1
+
+
+def test_a_part_that_ends_is_told_with_its_log(node: Node, control_plane: ControlPlane, tmp_path: Path) -> None:
+    (tmp_path / "kubelet").write_text("#!/bin/sh\nexit 3\n")
+    (tmp_path / "kubelet").chmod(0o755)
+    broken = dataclasses.replace(control_plane, binaries=tmp_path)
+    folder = tmp_path / "node"
+    folder.mkdir()
+    with pytest.raises(ControlPlaneError, match=rf"their logs are in {folder}"), running_node(broken, folder):
+        pytest.fail("it must not start")
+    assert control_plane.request("admin", f"/api/v1/nodes/{node.name}").status == 200
 
 
 OWNER = """
