@@ -31,7 +31,7 @@ from tests.cluster.control_plane import (
 )
 from tests.cluster.images import BUSYBOX, PAUSE, find_busybox, write_image
 from tests.cluster.users import NODE_NAME
-from tests.cluster.workloads import NODE_KIND
+from tests.cluster.workloads import NODE_KIND, is_ready
 
 CGROUPS = Path("/sys/fs/cgroup")
 PROGRAMS = ("containerd", "ctr", "runc", "unshare", "setpriv", "nsenter", "ip", "mount")
@@ -41,14 +41,17 @@ ENDED_DEADLINE_S = 30.0
 
 @dataclass
 class Node:
-    """A running node. ``ready_s`` is the time from the start of its first process to its condition ``Ready``."""
+    """A running node, whose kubelet listens on ``port``.
+
+    ``ready_s`` is the time from the start of its first process to its condition ``Ready``.
+    """
 
     plane: ControlPlane
     folder: Path
     cgroup: str
+    port: int
     process: subprocess.Popen[bytes]
     ready_s: float = 0.0
-
     name: str = NODE_NAME
 
     @property
@@ -89,7 +92,7 @@ def running_node(plane: ControlPlane, folder: Path) -> Iterator[Node]:
     cgroup = _own_cgroup()
     _write_files(plane, folder, cgroup, port)
     try:
-        node = Node(plane, folder, cgroup, _started(plane, folder))
+        node = Node(plane, folder, cgroup, port, _started(plane, folder))
         try:
             _wait_until_ready(node)
             yield node
@@ -110,18 +113,19 @@ def _started(plane: ControlPlane, folder: Path) -> subprocess.Popen[bytes]:
 def _wait_until_ready(node: Node) -> None:
     began_s = time.monotonic()
 
-    def is_ready() -> bool:
+    def is_at_work() -> bool:
         if node.process.poll() is not None:
             said = (node.folder / "node.log").read_text(errors="replace").strip().rpartition("\n")[2]
             raise ControlPlaneError(f"the node ended; the last line of {node.folder / 'node.log'}: {said!r}")
         answer = node.plane.request("admin", f"/api/v1/nodes/{node.name}")
         if answer.status != 200:
             return False
-        conditions = {each["type"]: each["status"] for each in answer.body["status"].get("conditions", [])}
+        # Another port is that of another kubelet, which the API server knew before.
+        port = answer.body["status"]["daemonEndpoints"]["kubeletEndpoint"]["Port"]
         taints = [taint["key"] for taint in answer.body["spec"].get("taints", [])]
-        return conditions.get("Ready") == "True" and taints == [NODE_KIND]
+        return port == node.port and is_ready(answer.body) and taints == [NODE_KIND]
 
-    wait_until(is_ready, f"the node is ready (its logs are in {node.folder})", READY_DEADLINE_S)
+    wait_until(is_at_work, f"the node is ready (its logs are in {node.folder})", READY_DEADLINE_S)
     node.ready_s = time.monotonic() - began_s
 
 
