@@ -10,11 +10,11 @@ from tests.reports import runs
 
 from modekeeper.artifacts.contracts.parts import Findings
 from modekeeper.model.mode import Mode
+from modekeeper.model.untrusted import visible
 from modekeeper.reports.figure.palette import DARK, LIGHT, MODE_INK, mode_role
 from modekeeper.reports.page.markup import tag
 from modekeeper.reports.page.report_page import render_page
 from modekeeper.reports.recorded import Recorded
-from modekeeper.reports.untrusted import visible
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 

@@ -10,7 +10,7 @@ from modekeeper.artifacts.contracts.parts import Answer, OpportunityAssumption
 from modekeeper.artifacts.contracts.reports import ClosedLoopReport, EvalReport, JudgedReport, WatchReport
 from modekeeper.model.ingest import IngestCounters
 from modekeeper.model.trace import Decision
-from modekeeper.reports.untrusted import visible
+from modekeeper.model.untrusted import visible
 
 __all__ = ["closed_loop_summary", "escaped", "eval_summary", "watch_summary"]
 

@@ -8,11 +8,11 @@ from modekeeper.artifacts.contracts.parts import Finding, ModeSpan, SeriesPoint
 from modekeeper.model.mode import Mode
 from modekeeper.model.signal import Direction, Phase, Signal, SignalKind
 from modekeeper.model.trace import Decision, DecisionStatus, TraceEvent
+from modekeeper.model.untrusted import visible
 from modekeeper.model.wording import count, signed_percent
 from modekeeper.reports.figure.ruler import Ruler
 from modekeeper.reports.figure.series_view import SeriesView, series_view
 from modekeeper.reports.recorded import Recorded
-from modekeeper.reports.untrusted import visible
 from modekeeper.reports.wording import moment
 
 __all__ = ["ActionMark", "Band", "FindingMark", "Scene", "Tone", "scene"]

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from html import escape
 
-from modekeeper.reports.untrusted import visible
+from modekeeper.model.untrusted import visible
 
 __all__ = ["embedded", "slim"]
 

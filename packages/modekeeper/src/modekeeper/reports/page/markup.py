@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import TypeAlias
 
-from modekeeper.reports.untrusted import visible
+from modekeeper.model.untrusted import visible
 
 __all__ = ["Child", "Markup", "tag", "text"]
 
