@@ -21,17 +21,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-TOOLS = Path(__file__).parent / "tools"
-HOST = "127.0.0.1"
+from tests.cluster.users import GROUPS, kubeconfig, write_kubeconfig
 
-GROUPS: Mapping[str, Sequence[str]] = {
-    "admin": ("system:masters",),
-    "stranger": (),
-    "guest": (),
-    "system:kube-controller-manager": (),
-    "system:kube-scheduler": (),
-}
-"""Who may log in, and the groups they are in. ``stranger`` has no rights; ``guest`` has those that a test binds."""
+TOOLS = Path(__file__).parent / "tools"
+AUDIT_POLICY = Path(__file__).parent / "audit-policy.yaml"
+HOST = "127.0.0.1"
 
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
@@ -110,9 +104,26 @@ class ControlPlane:
     def server(self) -> str:
         return f"https://{HOST}:{self.port}"
 
+    @property
+    def audit_log(self) -> Path:
+        """What the API server was asked; ``audit.events`` reads it."""
+        return self.folder / "audit.log"
+
     def kubeconfig(self, user: str) -> Path:
-        """The path of the kubeconfig file of one user of ``GROUPS``."""
+        """The path of the kubeconfig file of one user of ``users.GROUPS``."""
         return self.folder / "kubeconfig" / f"{user.replace(':', '-')}.json"
+
+    def write_kubeconfig(self, path: Path, user: str, *, namespace: str | None = None, context: str = "test") -> Path:
+        """Write one more kubeconfig of a user, with a current namespace and a context of that name."""
+        document = kubeconfig(
+            server=self.server,
+            authority=self.folder / "ca.crt",
+            user=user,
+            token=self.tokens[user],
+            namespace=namespace,
+            context=context,
+        )
+        return write_kubeconfig(path, document)
 
     def environment(self, user: str) -> dict[str, str]:
         """The environment in which a Kubernetes client is that user, and finds nobody else's settings."""
@@ -242,21 +253,7 @@ def _write_users(plane: ControlPlane) -> None:
     lines = [f'{plane.tokens[user]},{user},{user},"{",".join(groups)}"' for user, groups in GROUPS.items()]
     (plane.folder / "tokens.csv").write_text("".join(f"{line}\n" for line in lines))
     for user in GROUPS:
-        config = {
-            "apiVersion": "v1",
-            "kind": "Config",
-            "clusters": [
-                {
-                    "name": "test",
-                    "cluster": {"server": plane.server, "certificate-authority": str(plane.folder / "ca.crt")},
-                }
-            ],
-            "users": [{"name": user, "user": {"token": plane.tokens[user]}}],
-            "contexts": [{"name": "test", "context": {"cluster": "test", "user": user}}],
-            "current-context": "test",
-        }
-        # Every JSON document is a YAML document.
-        plane.kubeconfig(user).write_text(json.dumps(config))
+        plane.write_kubeconfig(plane.kubeconfig(user), user)
 
 
 def _start(plane: ControlPlane) -> None:
@@ -300,6 +297,10 @@ def _api_server_flags(plane: ControlPlane) -> list[str]:
         f"--token-auth-file={folder / 'tokens.csv'}",
         "--anonymous-auth=false",
         "--authorization-mode=Node,RBAC",
+        f"--audit-policy-file={AUDIT_POLICY}",
+        f"--audit-log-path={plane.audit_log}",
+        "--audit-log-mode=blocking",
+        "--audit-log-maxsize=10000",  # megabytes: one file for the whole session
         "--service-cluster-ip-range=10.99.0.0/24",
         "--service-account-issuer=https://kubernetes.default.svc",
         f"--service-account-key-file={folder / 'sa.pub'}",
