@@ -22,7 +22,7 @@ class Command(NamedTuple):
 HEADINGS = {
     "Look": "what is the job doing",
     "Decide": "what would help, as a plan a person can review",
-    "Check": "is this machine ready",
+    "Check": "are this machine and this cluster ready",
     "Show": "see it work",
 }
 
@@ -57,6 +57,12 @@ COMMANDS: tuple[Command, ...] = (
         ("chords", "show"), "Decide", "one chord: when, what it touches, what must stay true", f"{_AT}.chords:show"
     ),
     Command(("chords", "validate"), "Decide", "check a chord catalog of your own", f"{_AT}.chords_validate:validate"),
+    Command(
+        ("k8s", "preflight"),
+        "Check",
+        "is this cluster ready to be observed, and with which rights",
+        f"{_AT}.k8s_preflight:preflight",
+    ),
     Command(("doctor",), "Check", "is everything here that ModeKeeper needs", f"{_AT}.doctor:doctor"),
     Command(
         ("demo", "modes"),
@@ -70,6 +76,7 @@ COMMANDS: tuple[Command, ...] = (
 GROUPS = {
     "eval": "Verdict, why and cost of a run.",
     "closed-loop": "The loop: observe, decide, plan; with a licence, apply.",
+    "k8s": "Look at a cluster; nothing here changes one.",
     "chords": "The changes ModeKeeper knows how to propose.",
     "demo": "See it work without a cluster.",
 }

@@ -9,6 +9,7 @@ import msgspec
 
 from modekeeper.artifacts.canonical import document
 from modekeeper.artifacts.contracts.bundle import PolicyBundle
+from modekeeper.artifacts.contracts.preflight import PreflightReport
 from modekeeper.artifacts.contracts.reports import (
     ChordsValidateReport,
     ClosedLoopReport,
@@ -38,6 +39,7 @@ SCHEMAS: dict[str, type[msgspec.Struct]] = {
     "k8s_plan.v0": Plan,
     "observe.v0": ObserveReport,
     "policy_bundle.v1": PolicyBundle,
+    "preflight.v0": PreflightReport,
     "quickstart.v0": QuickstartReport,
     "rollback_plan.v0": RollbackPlan,
     "watch.v0": WatchReport,

@@ -1,0 +1,140 @@
+"""``mk k8s preflight``."""
+
+import os
+from pathlib import Path
+
+import click
+
+from modekeeper.artifacts.contracts.preflight import PreflightReport
+from modekeeper.artifacts.explain import ExplainLog
+from modekeeper.artifacts.store import FolderStore
+from modekeeper.cli.clocks import clock_from
+from modekeeper.cli.cluster_options import ClusterOptions, cluster_options
+from modekeeper.cli.console import print_json, say, table, warn
+from modekeeper.cli.options import examples, json_option, out_option
+from modekeeper.cluster.preflight.asking import Question, answer_of
+from modekeeper.cluster.preflight.facts import Facts, NoAnswer, Subject, Why
+from modekeeper.cluster.preflight.gather import gather, no_facts
+from modekeeper.model.errors import BadInputError
+from modekeeper.model.workload import WORKLOAD_KINDS, find_workload_kind
+from modekeeper.planning.names import check_target
+from modekeeper.ports.clock import Clock
+from modekeeper.reports.folder.preflight_run import write_preflight
+
+__all__ = ["exit_code", "preflight"]
+
+
+@click.command(
+    epilog=examples(
+        "mk k8s preflight --k8s-namespace research --k8s-deployment trainer",
+        "mk k8s preflight --k8s-kind PyTorchJob --k8s-deployment llm --context staging",
+        "mk k8s preflight --cluster-client kubectl --json",
+    )
+)
+@click.option("--k8s-namespace", default="default", show_default=True, metavar="NAME", help="Namespace of the job.")
+@click.option("--k8s-deployment", default="trainer", show_default=True, metavar="NAME", help="Name of the job.")
+@click.option(
+    "--k8s-kind",
+    default="Deployment",
+    show_default=True,
+    metavar="KIND",
+    help=f"What kind of object it is: {', '.join(kind.kind for kind in WORKLOAD_KINDS)}.",
+)
+@click.option("--container", metavar="NAME", help="Container whose log is telemetry, where its pods have several.")
+@cluster_options
+@out_option("report/preflight")
+@json_option
+def preflight(
+    k8s_namespace: str,
+    k8s_deployment: str,
+    k8s_kind: str,
+    container: str | None,
+    cluster: ClusterOptions,
+    out: str,
+    as_json: bool,
+) -> int:
+    """Is this cluster ready to be observed? Reads and asks, changes nothing.
+
+    Connection, rights, workload, GPUs, telemetry, and who else changes the object. What stops mk observe is a blocker;
+    everything else is a note. A right that is missing comes with the role to ask for.
+
+    Exit code 0 when nothing stops, 1 when no cluster answers, 2 when something else stops.
+    """
+    subject = _subject(k8s_kind, k8s_namespace, k8s_deployment, container)
+    clock = clock_from(os.environ)
+    started = clock.now()
+    store = FolderStore(Path(out))
+    explain = ExplainLog(clock)
+    explain.add("preflight_started", target=subject.target, cluster_client=cluster.client)
+    facts = _facts(cluster, subject, clock)
+    report = write_preflight(store, facts, explain, started, clock.now())
+    if as_json:
+        print_json(report)
+    else:
+        table(
+            ("check", "status", "detail", "hint"),
+            [(check.name, check.status, check.detail, check.hint or "") for check in report.checks],
+        )
+        say(_last_line(report))
+    if report.top_blocker is not None:
+        first = next(check for check in report.checks if check.blocker == report.top_blocker)
+        detail = f"{first.detail.rstrip('.')}. {first.hint or ''}".strip()
+        warn(f"ERROR: {report.top_blocker}: {detail}")
+    return exit_code(report, facts)
+
+
+def exit_code(report: PreflightReport, facts: Facts) -> int:
+    """0 ok, 1 no cluster answers, 2 anything else stops."""
+    if report.ok:
+        return 0
+    away = report.top_blocker == "client_unavailable"
+    mistaken = isinstance(facts.version, NoAnswer) and facts.version.why is Why.BAD_CONFIG
+    return 1 if away and not mistaken else 2
+
+
+def _facts(cluster: ClusterOptions, subject: Subject, clock: Clock) -> Facts:
+    from modekeeper.cluster.opening import open_reader  # noqa: PLC0415 - a usage error needs no client
+
+    opened = answer_of(Question(lambda: open_reader(cluster.choice, clock=clock, environment=os.environ)))
+    if isinstance(opened, NoAnswer):
+        return no_facts(subject, opened)
+    try:
+        return gather(opened, subject)
+    finally:
+        opened.close()
+
+
+def _subject(kind: str, namespace: str, name: str, container: str | None) -> Subject:
+    known = find_workload_kind(kind)
+    if known is None:
+        kinds = ", ".join(each.kind for each in WORKLOAD_KINDS)
+        raise BadInputError(f"--k8s-kind {kind!r} is not known here. There is: {kinds}.")
+    subject = Subject(kind=known, namespace=namespace, name=name, container=container)
+    check_target(subject.target)
+    return subject
+
+
+def _last_line(report: PreflightReport) -> str:
+    facts: dict[str, object] = {
+        "ok": report.ok,
+        "top_blocker": report.top_blocker,
+        "context": report.context.name if report.context else None,
+        "ns": report.target.namespace,
+        "deploy": report.target.name,
+        "gpu_capacity_present": report.gpu_capacity_present,
+        "nvidia_device_plugin_present": report.nvidia_device_plugin_present,
+        "deploy_gpu_request": report.deploy_gpu_request,
+        "notes": len(report.notes),
+        "preflight": report.preflight_path,
+        "summary": report.preflight_summary_path,
+    }
+    return " ".join(f"{name}={_word(value)}" for name, value in facts.items())
+
+
+def _word(value: object) -> str:
+    """One word, whatever a context or a folder is called."""
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "".join("_" if character.isspace() else character for character in str(value))
