@@ -70,7 +70,7 @@ PLUGIN: dict[str, Any] = {
 
 
 def trainer(**changes: Any) -> dict[str, Any]:
-    """The workload with parts of it changed, each named by its path: ``spec__replicas=3``; ``None`` takes a part away."""
+    """The workload with parts changed, each named by its path: ``spec__replicas=3``; ``None`` takes one away."""
     made = deepcopy(TRAINER)
     for path, value in changes.items():
         *way, last = path.split("__")

@@ -45,6 +45,7 @@ __all__ = ["exit_code", "preflight"]
 @out_option("report/preflight")
 @json_option
 def preflight(
+    *,
     k8s_namespace: str,
     k8s_deployment: str,
     k8s_kind: str,

@@ -18,7 +18,8 @@ def preflight_summary(report: PreflightReport) -> str:
         "## Checks\n\n" + "\n".join(map(_check, report.checks)),
         "## Rights\n\n" + "\n".join(map(_access, report.access)),
         *_roles(report),
-        f"## Artifacts\n\n- preflight_path: {escaped(report.preflight_path)}\n- explain_path: {escaped(report.explain_path)}",
+        "## Artifacts\n\n"
+        f"- preflight_path: {escaped(report.preflight_path)}\n- explain_path: {escaped(report.explain_path)}",
     ]
     return "\n\n".join(blocks) + "\n"
 
@@ -61,7 +62,7 @@ def _roles(report: PreflightReport) -> list[str]:
     wanted = [(check.name, check.role_yaml) for check in report.checks if check.role_yaml]
     if not wanted:
         return []
-    head = "## Roles to ask for\n\nEach is what one check lacks, for `kubectl apply` by an administrator. Grant what you need."
+    head = "## Roles to ask for\n\nEach is what one check lacks, for an administrator's `kubectl apply`."
     return [head, *(f"For {name}:\n\n```yaml\n{text.rstrip()}\n```" for name, text in wanted)]
 
 

@@ -15,6 +15,7 @@ from modekeeper.cluster.preflight.checks.gpu import (
 )
 from modekeeper.cluster.preflight.checks.telemetry import chosen_container
 from modekeeper.cluster.preflight.facts import Facts, NoAnswer
+from modekeeper.model.cluster import ClusterContext
 from modekeeper.reports.folder.publishing import path_in, publish_json, times
 from modekeeper.reports.preflight_summary import preflight_summary
 
@@ -43,8 +44,7 @@ def _report(store: FolderStore, facts: Facts, started: datetime, finished: datet
         **times(started, finished),
         ok=blocker is None,
         top_blocker=blocker,
-        context=where
-        and PreflightContext(name=where.name, server=where.server, namespace=where.namespace, user=where.user),
+        context=None if where is None else _context(where),
         target=facts.subject.target,
         server_version=None if isinstance(facts.version, NoAnswer) else facts.version.git_version,
         checks=checks,
@@ -59,6 +59,10 @@ def _report(store: FolderStore, facts: Facts, started: datetime, finished: datet
         preflight_summary_path=path_in(store, "preflight_summary.md"),
         explain_path=path_in(store, "explain.jsonl"),
     )
+
+
+def _context(where: ClusterContext) -> PreflightContext:
+    return PreflightContext(name=where.name, server=where.server, namespace=where.namespace, user=where.user)
 
 
 def _is_note(check: PreflightCheck) -> bool:
