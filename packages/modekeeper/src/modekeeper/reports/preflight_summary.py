@@ -18,8 +18,7 @@ def preflight_summary(report: PreflightReport) -> str:
         "## Checks\n\n" + "\n".join(map(_check, report.checks)),
         "## Rights\n\n" + "\n".join(map(_access, report.access)),
         *_roles(report),
-        "## Artifacts\n\n"
-        f"- preflight_path: {escaped(report.preflight_path)}\n- explain_path: {escaped(report.explain_path)}",
+        "## Artifacts\n\n" + _artifacts(report),
     ]
     return "\n\n".join(blocks) + "\n"
 
@@ -42,6 +41,10 @@ def _facts(report: PreflightReport) -> str:
         "notes": len(report.notes),
     }
     return "\n".join(f"- {name}: {_written(value)}" for name, value in facts.items())
+
+
+def _artifacts(report: PreflightReport) -> str:
+    return f"- preflight_path: {escaped(report.preflight_path)}\n- explain_path: {escaped(report.explain_path)}"
 
 
 def _check(check: PreflightCheck) -> str:
