@@ -14,7 +14,6 @@ from modekeeper.cli.console import print_answer, print_json, say
 from modekeeper.cli.deciding import apply_request, refuse_apply, settings_from
 from modekeeper.cli.options import (
     DecisionChoice,
-    TelemetryChoice,
     apply_option,
     cost_options,
     decision_options,
@@ -23,10 +22,11 @@ from modekeeper.cli.options import (
     license_option,
     out_option,
     target_options,
-    telemetry_options,
 )
 from modekeeper.cli.reading import reading
+from modekeeper.cli.telemetry_options import TelemetryChoice, telemetry_options
 from modekeeper.loop.apply_request import NO_APPLY, ApplyRequest
+from modekeeper.model.decision import Target
 from modekeeper.ports.clock import Clock
 from modekeeper.reports.folder.closed_loop_run import ClosedLoopJob, run_closed_loop
 from modekeeper.value.opportunity import CostModel
@@ -100,8 +100,7 @@ def decide_into(
     *,
     telemetry: TelemetryChoice,
     decision: DecisionChoice,
-    k8s_namespace: str,
-    k8s_deployment: str,
+    target: Target,
     gpus: float | None,
     gpu_hour_usd: float | None,
     clock: Clock,
@@ -110,7 +109,7 @@ def decide_into(
 ) -> ClosedLoopReport:
     """Run the loop once over the telemetry asked for, into the folder ``out``."""
     store = FolderStore(out)
-    settings, catalog = settings_from(decision, k8s_namespace, k8s_deployment)
+    settings, catalog = settings_from(decision, target)
     job = ClosedLoopJob(
         name=name,
         settings=settings,

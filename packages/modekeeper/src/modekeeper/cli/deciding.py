@@ -1,6 +1,8 @@
 """From the options of a command to the settings of the loop."""
 
 import os
+from collections.abc import Mapping
+from types import MappingProxyType
 
 from modekeeper.cli.console import warn
 from modekeeper.cli.files import read_small_file
@@ -12,13 +14,14 @@ from modekeeper.loop.apply_request import ApplyRequest
 from modekeeper.loop.settings import LoopSettings
 from modekeeper.model.decision import Target
 from modekeeper.model.errors import BadInputError, RefusedError
-from modekeeper.planning.names import check_target
 from modekeeper.policy.catalog import choose_catalog, load_default
 from modekeeper.policy.knobs import KNOBS, find_knob, similar_knob
 from modekeeper.policy.limits import limits_from
 from modekeeper.reports.folder.decision_facts import CatalogUse
 
 __all__ = ["apply_request", "detectors_from", "refuse_apply", "settings_from"]
+
+NO_KNOBS: Mapping[str, float] = MappingProxyType({})
 
 
 def detectors_from(false_alarms_per_day: float | None) -> DetectorSettings:
@@ -28,7 +31,9 @@ def detectors_from(false_alarms_per_day: float | None) -> DetectorSettings:
     return DetectorSettings(false_alarms_per_day=false_alarms_per_day)
 
 
-def settings_from(decision: DecisionChoice, namespace: str, deployment: str) -> tuple[LoopSettings, CatalogUse]:
+def settings_from(
+    decision: DecisionChoice, target: Target, cluster_knobs: Mapping[str, float] = NO_KNOBS
+) -> tuple[LoopSettings, CatalogUse]:
     """The settings of the loop, and which catalog is in force.
 
     A given catalog that cannot be trusted changes nothing: the built-in one stays, and a warning says so.
@@ -46,13 +51,14 @@ def settings_from(decision: DecisionChoice, namespace: str, deployment: str) -> 
             f"{first.path}: {first.message}. See mk chords validate --catalog {decision.catalog}"
         )
     settings = LoopSettings(
-        target=check_target(Target(namespace=namespace, kind="Deployment", name=deployment)),
+        target=target,
         catalog=choice.catalog,
         policy=decision.policy,
         limits=limits_from(decision.max_delta_per_step),
         cooldown_s=decision.cooldown_s,
         approve_advanced=decision.approve_advanced,
         operator_knobs=_known_knobs(decision.knobs),
+        cluster_knobs=dict(cluster_knobs),
         detectors=detectors_from(decision.false_alarms_per_day),
     )
     source = "built-in" if decision.catalog is None or not choice.trusted else decision.catalog

@@ -13,16 +13,17 @@ from modekeeper.cli.clocks import clock_from
 from modekeeper.cli.console import print_answer, print_json, say
 from modekeeper.cli.deciding import settings_from
 from modekeeper.cli.options import (
+    DEFAULT_TARGET,
     DecisionChoice,
-    TelemetryChoice,
     cost_options,
     examples,
     false_alarms_option,
-    jobs_option,
     json_option,
     out_option,
 )
 from modekeeper.cli.reading import reading
+from modekeeper.cli.telemetry_options import TelemetryChoice, jobs_option
+from modekeeper.model.decision import Target
 from modekeeper.ports.clock import Clock
 from modekeeper.reports.folder.eval_run import run_eval
 from modekeeper.value.opportunity import CostModel
@@ -77,10 +78,11 @@ def evaluate_into(
     gpu_hour_usd: float | None = None,
     false_alarms_per_day: float | None = None,
     name: str | None = None,
+    target: Target = DEFAULT_TARGET,
 ) -> EvalReport:
     """Evaluate the telemetry asked for, into the folder ``out``."""
     store = FolderStore(out)
-    settings, _ = settings_from(DecisionChoice(false_alarms_per_day=false_alarms_per_day), "default", "trainer")
+    settings, _ = settings_from(DecisionChoice(false_alarms_per_day=false_alarms_per_day), target)
     cost = CostModel(gpus=gpus, gpu_hour_usd=gpu_hour_usd)
     with reading(telemetry, clock) as what:
         return run_eval(store, what, settings, cost, clock, name=name)

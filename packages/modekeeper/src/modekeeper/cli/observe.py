@@ -10,15 +10,9 @@ from modekeeper.artifacts.store import FolderStore
 from modekeeper.cli.clocks import clock_from
 from modekeeper.cli.console import print_json, say, table
 from modekeeper.cli.deciding import detectors_from
-from modekeeper.cli.options import (
-    TelemetryChoice,
-    examples,
-    false_alarms_option,
-    json_option,
-    out_option,
-    telemetry_options,
-)
+from modekeeper.cli.options import examples, false_alarms_option, json_option, out_option
 from modekeeper.cli.reading import reading
+from modekeeper.cli.telemetry_options import TelemetryChoice, telemetry_options
 from modekeeper.model.ingest import IngestCounters
 from modekeeper.ports.clock import Clock
 from modekeeper.reports.folder.observe_run import run_observe

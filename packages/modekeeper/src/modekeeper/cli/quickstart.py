@@ -25,7 +25,6 @@ from modekeeper.cli.evaluate import evaluate_into
 from modekeeper.cli.observe import observe_into
 from modekeeper.cli.options import (
     DecisionChoice,
-    TelemetryChoice,
     cost_options,
     decision_options,
     examples,
@@ -35,7 +34,9 @@ from modekeeper.cli.options import (
 )
 from modekeeper.cli.plot import draw_into
 from modekeeper.cli.sources import opened
+from modekeeper.cli.telemetry_options import TelemetryChoice
 from modekeeper.gates.kill_switch import KILL_SWITCH_VARIABLE, read_kill_switch
+from modekeeper.model.decision import Target
 from modekeeper.model.errors import BadInputError, ModeKeeperError
 from modekeeper.model.wording import count
 from modekeeper.ports.clock import Clock
@@ -103,8 +104,7 @@ class _Tour:
     clock: Clock
     bundled: bool
     decision: DecisionChoice
-    k8s_namespace: str
-    k8s_deployment: str
+    target: Target
     gpus: float | None
     gpu_hour_usd: float | None
     verify: bool
@@ -182,8 +182,7 @@ class _Tour:
             self.out / "plan",
             telemetry=self.telemetry,
             decision=self.decision,
-            k8s_namespace=self.k8s_namespace,
-            k8s_deployment=self.k8s_deployment,
+            target=self.target,
             gpus=self._gpus,
             gpu_hour_usd=self.gpu_hour_usd,
             clock=self.clock,

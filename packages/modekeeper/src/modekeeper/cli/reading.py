@@ -5,9 +5,9 @@ from contextlib import contextmanager
 
 from modekeeper.cli.console import Progress
 from modekeeper.cli.deadline import Deadline
-from modekeeper.cli.options import TelemetryChoice
 from modekeeper.cli.sources import opened
 from modekeeper.cli.stopping import stop_on_signals
+from modekeeper.cli.telemetry_options import TelemetryChoice
 from modekeeper.loop.reading import Reading
 from modekeeper.ports.clock import Clock, StopSignal
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from modekeeper.artifacts.contracts.parts import SourcePart
-from modekeeper.cli.options import TelemetryChoice
+from modekeeper.cli.telemetry_options import TelemetryChoice
 from modekeeper.loop.reading import RawRecording
 from modekeeper.model.errors import BadInputError
 from modekeeper.ports.clock import Clock

@@ -17,7 +17,6 @@ from modekeeper.cli.deciding import apply_request, refuse_apply, settings_from
 from modekeeper.cli.options import (
     DURATION,
     DecisionChoice,
-    TelemetryChoice,
     apply_option,
     cost_options,
     decision_options,
@@ -26,10 +25,11 @@ from modekeeper.cli.options import (
     license_option,
     out_option,
     target_options,
-    telemetry_options,
 )
 from modekeeper.cli.sources import opened
 from modekeeper.cli.stopping import stop_on_signals
+from modekeeper.cli.telemetry_options import TelemetryChoice, telemetry_options
+from modekeeper.model.decision import Target
 from modekeeper.reports.folder.watch_report import WatchRollUp, watch_report
 from modekeeper.reports.folder.watch_session import WatchPlan, WatchSession, one_writer
 from modekeeper.value.opportunity import CostModel
@@ -104,8 +104,7 @@ def _watch(
     apply: bool,
     telemetry: TelemetryChoice,
     decision: DecisionChoice,
-    k8s_namespace: str,
-    k8s_deployment: str,
+    target: Target,
     gpus: float | None,
     gpu_hour_usd: float | None,
     interval: float,
@@ -117,7 +116,7 @@ def _watch(
 ) -> int:
     clock = clock_from(os.environ)
     store = FolderStore(Path(out))
-    settings, catalog = settings_from(decision, k8s_namespace, k8s_deployment)
+    settings, catalog = settings_from(decision, target)
     with (
         one_writer(store),
         stop_on_signals() as stop,
