@@ -11,13 +11,13 @@ from modekeeper.artifacts.store import FolderStore
 from modekeeper.cli.clocks import clock_from
 from modekeeper.cli.cluster_options import ClusterOptions, cluster_options
 from modekeeper.cli.console import print_json, say, table, warn
-from modekeeper.cli.options import examples, json_option, out_option
+from modekeeper.cli.options import examples, json_option, out_option, target_options
 from modekeeper.cluster.preflight.asking import Question, answer_of
 from modekeeper.cluster.preflight.facts import Facts, NoAnswer, Subject, Why
 from modekeeper.cluster.preflight.gather import gather, no_facts
+from modekeeper.model.decision import Target
 from modekeeper.model.errors import BadInputError
-from modekeeper.model.workload import WORKLOAD_KINDS, find_workload_kind
-from modekeeper.planning.names import check_target
+from modekeeper.model.workload import WorkloadKind, find_workload_kind
 from modekeeper.ports.clock import Clock
 from modekeeper.reports.folder.preflight_run import write_preflight
 
@@ -31,24 +31,14 @@ __all__ = ["exit_code", "preflight"]
         "mk k8s preflight --cluster-client kubectl --json",
     )
 )
-@click.option("--k8s-namespace", default="default", show_default=True, metavar="NAME", help="Namespace of the job.")
-@click.option("--k8s-deployment", default="trainer", show_default=True, metavar="NAME", help="Name of the job.")
-@click.option(
-    "--k8s-kind",
-    default="Deployment",
-    show_default=True,
-    metavar="KIND",
-    help=f"What kind of object it is: {', '.join(kind.kind for kind in WORKLOAD_KINDS)}.",
-)
+@target_options
 @click.option("--container", metavar="NAME", help="Container whose log is telemetry, where its pods have several.")
 @cluster_options
 @out_option("report/preflight")
 @json_option
 def preflight(
     *,
-    k8s_namespace: str,
-    k8s_deployment: str,
-    k8s_kind: str,
+    target: Target,
     container: str | None,
     cluster: ClusterOptions,
     out: str,
@@ -61,7 +51,7 @@ def preflight(
 
     Exit code 0 when nothing stops, 1 when no cluster answers, 2 when something else stops.
     """
-    subject = _subject(k8s_kind, k8s_namespace, k8s_deployment, container)
+    subject = Subject(kind=_kind(target), namespace=target.namespace, name=target.name, container=container)
     clock = clock_from(os.environ)
     started = clock.now()
     store = FolderStore(Path(out))
@@ -105,14 +95,11 @@ def _facts(cluster: ClusterOptions, subject: Subject, clock: Clock) -> Facts:
         opened.close()
 
 
-def _subject(kind: str, namespace: str, name: str, container: str | None) -> Subject:
-    known = find_workload_kind(kind)
+def _kind(target: Target) -> WorkloadKind:
+    known = find_workload_kind(target.kind)
     if known is None:
-        kinds = ", ".join(each.kind for each in WORKLOAD_KINDS)
-        raise BadInputError(f"--k8s-kind {kind!r} is not known here. There is: {kinds}.")
-    subject = Subject(kind=known, namespace=namespace, name=name, container=container)
-    check_target(subject.target)
-    return subject
+        raise BadInputError(f"--k8s-kind {target.kind!r} is not known here")
+    return known
 
 
 def _last_line(report: PreflightReport) -> str:
