@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modekeeper.cluster.access import access_hint, denied_hint, forbidden_question, is_rbac_denial, role_yaml
+from modekeeper.cluster.rbac import access_hint, denied_hint, forbidden_question, is_rbac_denial, role_yaml
 from modekeeper.model.cluster import AccessAnswer, AccessQuestion, ClusterAnswerError
 
 PATCH = AccessQuestion(verb="patch", group="apps", resource="deployments", namespace="train", name="trainer")
