@@ -9,19 +9,22 @@ from modekeeper.artifacts.contracts.preflight import PreflightReport
 from modekeeper.artifacts.explain import ExplainLog
 from modekeeper.artifacts.store import FolderStore
 from modekeeper.cli.clocks import clock_from
-from modekeeper.cli.cluster_options import ClusterOptions, cluster_options
+from modekeeper.cli.cluster_options import ClusterOptions, cluster_options, opened_cluster
 from modekeeper.cli.console import print_json, say, table, warn
 from modekeeper.cli.options import examples, json_option, out_option, target_options
-from modekeeper.cluster.preflight.asking import Question, answer_of
 from modekeeper.cluster.preflight.facts import Facts, NoAnswer, Subject, Why
 from modekeeper.cluster.preflight.gather import gather, no_facts
+from modekeeper.model.cluster import ClusterConfigError
 from modekeeper.model.decision import Target
 from modekeeper.model.errors import BadInputError
 from modekeeper.model.workload import WorkloadKind, find_workload_kind
+from modekeeper.policy.wording import shown
 from modekeeper.ports.clock import Clock
 from modekeeper.reports.folder.preflight_run import write_preflight
 
 __all__ = ["exit_code", "preflight"]
+
+_LONGEST_DETAIL = 300
 
 
 @click.command(
@@ -84,15 +87,11 @@ def exit_code(report: PreflightReport, facts: Facts) -> int:
 
 
 def _facts(cluster: ClusterOptions, subject: Subject, clock: Clock) -> Facts:
-    from modekeeper.cluster.opening import open_reader  # noqa: PLC0415 - a usage error needs no client
-
-    opened = answer_of(Question(lambda: open_reader(cluster.choice, clock=clock, environment=os.environ)))
-    if isinstance(opened, NoAnswer):
-        return no_facts(subject, opened)
     try:
-        return gather(opened, subject)
-    finally:
-        opened.close()
+        with opened_cluster(cluster, clock, os.environ) as reader:
+            return gather(reader, subject)
+    except ClusterConfigError as error:
+        return no_facts(subject, NoAnswer(why=Why.BAD_CONFIG, detail=shown(str(error), _LONGEST_DETAIL)))
 
 
 def _kind(target: Target) -> WorkloadKind:

@@ -4,8 +4,8 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from modekeeper.cluster.access import forbidden_question
 from modekeeper.cluster.preflight.facts import NoAnswer, Why
+from modekeeper.cluster.rbac import forbidden_question
 from modekeeper.model.cluster import AccessQuestion, ClusterAnswerError, ClusterConfigError, ClusterUnreachableError
 from modekeeper.policy.wording import shown
 

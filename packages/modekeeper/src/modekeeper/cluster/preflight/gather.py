@@ -6,8 +6,8 @@ import msgspec
 
 from modekeeper.cluster.preflight.asking import Question, answer_of, ask_all
 from modekeeper.cluster.preflight.facts import Facts, NoAnswer, Subject, Why
-from modekeeper.cluster.preflight.reading import text_at
 from modekeeper.cluster.preflight.rights import rights
+from modekeeper.cluster.verify.fields import text_at
 from modekeeper.model.cluster import AccessQuestion, ClusterContext, JsonObject, ObjectRef, Resource
 from modekeeper.ports.cluster import ClusterReader
 

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from typing import Literal
 
 from modekeeper.artifacts.contracts.preflight import PreflightAccess, PreflightCheck
-from modekeeper.cluster.access import access_hint, question_line, role_yaml
 from modekeeper.cluster.preflight.checks.verdicts import HOW_TO_ASK, blocked, noted, passed, untold
 from modekeeper.cluster.preflight.facts import Facts, NoAnswer
 from modekeeper.cluster.preflight.rights import Right, rights
+from modekeeper.cluster.rbac import access_hint, question_line, role_yaml
 from modekeeper.model.wording import count
 
 __all__ = ["access_list", "observe_access", "verify_access"]

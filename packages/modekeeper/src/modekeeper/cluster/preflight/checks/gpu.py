@@ -5,9 +5,10 @@ from typing import Any
 
 from modekeeper.artifacts.contracts.preflight import PreflightCheck
 from modekeeper.cluster.preflight.checks.verdicts import noted, passed, unread, untold
+from modekeeper.cluster.preflight.counts import count_at
 from modekeeper.cluster.preflight.facts import Facts, NoAnswer
 from modekeeper.cluster.preflight.pod_templates import GPU_RESOURCE, gpu_request, pod_templates
-from modekeeper.cluster.preflight.reading import count_at, mapping_at, objects_at, text_at, texts_at
+from modekeeper.cluster.verify.fields import items_at, mapping_at, text_at, texts_at
 from modekeeper.model.wording import count
 from modekeeper.policy.wording import shown
 
@@ -95,7 +96,7 @@ def workload_gpus(facts: Facts) -> PreflightCheck:
     if wanted:
         return passed("gpu_request", f"asks for {count(wanted, 'GPU')} ({GPU_RESOURCE}) a pod, replicas not counted")
     templates = pod_templates(facts.subject.kind.kind, facts.workload)
-    claims = any(True for template in templates for _ in objects_at(template.spec, "resourceClaims"))
+    claims = any(True for template in templates for _ in items_at(template.spec, "resourceClaims"))
     more = "; it has resource claims, whose devices are not counted" if claims else ""
     return noted("gpu_request", f"asks for no {GPU_RESOURCE}{more}")
 
@@ -110,5 +111,5 @@ def _is_plugin(daemon_set: Mapping[str, Any]) -> bool:
     template = mapping_at(daemon_set, "spec", "template", "spec")
     words = [text_at(daemon_set, "metadata", "name") or ""]
     words += texts_at(daemon_set, "metadata", "labels").values()
-    words += [text_at(container, "image") or "" for container in objects_at(template, "containers")]
+    words += [text_at(container, "image") or "" for container in items_at(template, "containers")]
     return any(mark in word for word in words for mark in _PLUGIN)

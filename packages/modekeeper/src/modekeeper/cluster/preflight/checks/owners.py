@@ -7,20 +7,12 @@ from modekeeper.artifacts.contracts.preflight import PreflightCheck
 from modekeeper.cluster.preflight.checks.verdicts import noted, passed, unread, untold
 from modekeeper.cluster.preflight.facts import Facts, NoAnswer
 from modekeeper.cluster.preflight.pod_templates import pod_templates
-from modekeeper.cluster.preflight.reading import objects_at, text_at, texts_at
+from modekeeper.cluster.verify.fields import text_at, texts_at
+from modekeeper.cluster.verify.owners import controller_of, repository_owner
 from modekeeper.policy.wording import listed, shown
 
 __all__ = ["horizontal_autoscaler", "kueue", "owner", "vertical_autoscaler"]
 
-_MARKS = (
-    ("Argo CD", "annotations", "argocd.argoproj.io/tracking-id"),
-    ("Argo CD", "labels", "argocd.argoproj.io/instance"),
-    ("Flux (Kustomization)", "labels", "kustomize.toolkit.fluxcd.io/name"),
-    ("Flux (HelmRelease)", "labels", "helm.toolkit.fluxcd.io/name"),
-    ("Helm", "annotations", "meta.helm.sh/release-name"),
-)
-"""Owner, where it leaves its mark, the mark: the documentation of Argo CD, Flux and Helm."""
-_MANAGED_BY = "app.kubernetes.io/managed-by"
 _QUEUE = "kueue.x-k8s.io/queue-name"
 
 
@@ -29,18 +21,13 @@ def owner(facts: Facts) -> PreflightCheck:
     if isinstance(facts.workload, NoAnswer):
         return untold("owner", "the workload could not be read")
     hint = "a change of the live object is undone; take the plan's patch to where the object comes from"
-    for who, where, key in _MARKS:
-        mark = texts_at(facts.workload, "metadata", where).get(key)
-        if mark is not None:
-            return noted("owner", f"kept by {who}: {shown(mark)}", hint)
-    if texts_at(facts.workload, "metadata", "labels").get(_MANAGED_BY) == "Helm":
-        return noted("owner", "kept by Helm", hint)
-    controller = next(
-        (o for o in objects_at(facts.workload, "metadata", "ownerReferences") if o.get("controller")), None
-    )
+    keeper = repository_owner(facts.workload)
+    if keeper is not None:
+        return noted("owner", f"kept by {keeper.tool} ({keeper.evidence})", hint)
+    controller = controller_of(facts.workload)
     if controller is not None:
-        who = f"{text_at(controller, 'kind') or 'an object'} {shown(text_at(controller, 'name') or '', 253)}"
-        return noted("owner", f"made by {shown(who, 320)}, which may undo a change", "plan for that object instead")
+        who = f"{shown(controller[0])} {shown(controller[1], 253)}"
+        return noted("owner", f"made by {who}, which may undo a change", "plan for that object instead")
     return passed("owner", "no mark of Argo CD, Flux, Helm or a controller")
 
 

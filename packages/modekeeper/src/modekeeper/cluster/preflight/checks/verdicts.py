@@ -1,8 +1,8 @@
 """How a check says what it found."""
 
 from modekeeper.artifacts.contracts.preflight import PreflightBlocker, PreflightCheck
-from modekeeper.cluster.access import access_hint
 from modekeeper.cluster.preflight.facts import Facts, NoAnswer, Why
+from modekeeper.cluster.rbac import access_hint
 
 __all__ = ["HOW_TO_ASK", "blocked", "noted", "passed", "unread", "untold"]
 

@@ -2,8 +2,9 @@
 
 from modekeeper.artifacts.contracts.preflight import PreflightCheck
 from modekeeper.cluster.preflight.checks.verdicts import blocked, noted, passed, unread
+from modekeeper.cluster.preflight.counts import count_at
 from modekeeper.cluster.preflight.facts import Facts, NoAnswer, Why
-from modekeeper.cluster.preflight.reading import count_at, text_at, value_at
+from modekeeper.cluster.verify.fields import at, text_at
 from modekeeper.model.wording import count
 from modekeeper.policy.wording import listed, shown
 
@@ -48,7 +49,7 @@ def _there(facts: Facts, what: str) -> PreflightCheck:
         return passed("workload", f"{what} is there")
     wanted_at, ready_at, word = _READY[facts.subject.kind.kind]
     ready = count_at(found, "status", ready_at)
-    wanted = 1 if value_at(found, "spec", wanted_at) is None else count_at(found, "spec", wanted_at)
+    wanted = 1 if at(found, "spec", wanted_at) is None else count_at(found, "spec", wanted_at)
     detail = f"{what} is there, {ready} of {count(wanted, 'pod')} {word}"
     return passed("workload", detail) if ready else noted("workload", detail, "there is no log to read yet")
 
