@@ -37,6 +37,7 @@ COMMANDS: tuple[Command, ...] = (
     ),
     Command(("observe",), "Look", "read telemetry, say what is in it", f"{_AT}.observe:observe"),
     Command(("eval", "file"), "Look", "verdict, why and cost of a recorded run", f"{_AT}.evaluate:eval_file"),
+    Command(("eval", "k8s"), "Look", "the same of a running job, from its pods", f"{_AT}.evaluate:eval_k8s"),
     Command(("plot",), "Look", "draw a recorded run: changes, modes and actions", f"{_AT}.plot:plot"),
     Command(("plan",), "Decide", "decide and write the plan, changing nothing", f"{_AT}.closed_loop:plan"),
     Command(("watch",), "Decide", "keep deciding, an interval at a time", f"{_AT}.watch:watch"),
