@@ -1,6 +1,7 @@
 """Options of the commands that ask a cluster."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import wraps
 from typing import Any, Literal
 
@@ -9,8 +10,10 @@ import msgspec
 
 from modekeeper.cli.options import DURATION
 from modekeeper.model.errors import BadInputError
+from modekeeper.ports.clock import Clock
+from modekeeper.ports.cluster import ClusterReader
 
-__all__ = ["ClusterOptions", "cluster_options"]
+__all__ = ["ClusterOptions", "cluster_options", "opened_cluster"]
 
 _MARK = "cluster__"
 _SHORTEST_TIMEOUT_S = 0.1
@@ -94,3 +97,19 @@ def _options() -> list[Callable[..., Any]]:
             help="Ask such a recording instead of a cluster.",
         ),
     ]
+
+
+@contextmanager
+def opened_cluster(options: ClusterOptions, clock: Clock, environment: Mapping[str, str]) -> Iterator[ClusterReader]:
+    """The cluster that is meant, for as long as the block lasts.
+
+    Raises:
+        ClusterConfigError: the way to it cannot be told.
+    """
+    from modekeeper.cluster.opening import open_reader  # noqa: PLC0415 - a usage error needs no client
+
+    reader = open_reader(options.choice, clock=clock, environment=environment)
+    try:
+        yield reader
+    finally:
+        reader.close()

@@ -22,7 +22,7 @@ class Command(NamedTuple):
 HEADINGS = {
     "Look": "what is the job doing",
     "Decide": "what would help, as a plan a person can review",
-    "Check": "is this machine ready",
+    "Check": "is everything ready, and what would a plan do",
     "Show": "see it work",
 }
 
@@ -60,6 +60,14 @@ COMMANDS: tuple[Command, ...] = (
     Command(("chords", "validate"), "Decide", "check a chord catalog of your own", f"{_AT}.chords_validate:validate"),
     Command(("doctor",), "Check", "is everything here that ModeKeeper needs", f"{_AT}.doctor:doctor"),
     Command(
+        ("verify",),
+        "Check",
+        "would the cluster accept a plan, and what would it do",
+        f"{_AT}.k8s_verify:verify",
+    ),
+    Command(("k8s", "verify"), "Check", "the same as verify", f"{_AT}.k8s_verify:verify"),
+    Command(("k8s", "render"), "Check", "check a plan and write its script", f"{_AT}.k8s_render:render"),
+    Command(
         ("demo", "modes"),
         "Show",
         "an incident from healthy to healthy, every mode in between",
@@ -72,6 +80,7 @@ GROUPS = {
     "eval": "Verdict, why and cost of a run.",
     "closed-loop": "The loop: observe, decide, plan; with a licence, apply.",
     "chords": "The changes ModeKeeper knows how to propose.",
+    "k8s": "Ask a cluster about a plan; nothing here changes one.",
     "demo": "See it work without a cluster.",
 }
 

@@ -92,9 +92,8 @@ class _Inquiry:
         names = sorted({item.item.namespace for item in self.items})
         refs = {name: ObjectRef(NAMESPACES, None, name) for name in ("kube-system", *names)}
         kinds = {item.kind for item in self.items if item.kind is not None}
-        questions = {
-            q for i in self.items if i.kind for q in kind_questions(i.kind, i.item.namespace, i.item.actuation)
-        }
+        asked = {(i.kind, i.item.namespace, i.item.actuation) for i in self.items if i.kind is not None}
+        questions = {question for each in asked for question in kind_questions(*each)}
         begun = self.asking.begin({name: partial(reader.get, ref) for name, ref in refs.items()})
         groups = self.asking.begin({g: partial(reader.served_versions, g) for g in sorted({k.group for k in kinds})})
         rights = self.asking.begin({q: partial(reader.can_i, q) for q in sorted(questions, key=repr)})

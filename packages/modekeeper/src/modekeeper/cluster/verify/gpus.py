@@ -48,9 +48,7 @@ def spare_gpus(request: Mapping[str, int], facts: GpuFacts) -> GpuVerdict:
     """Whether a ready, schedulable node has ``request`` to spare."""
     asked = ", ".join(f"{name}: {count}" for name, count in sorted(request.items()))
     if facts.nodes.value is None or facts.pods.value is None:
-        return GpuVerdict(
-            fits=None, detail=f"a new pod asks for {asked}, and the nodes or their pods could not be read"
-        )
+        return GpuVerdict(fits=None, detail=f"a new pod asks for {asked}, and the nodes could not be read")
     used: dict[str, Counter[str]] = {}
     for pod in facts.pods.value.items:
         node = text_at(pod, "spec", "nodeName")
@@ -66,9 +64,7 @@ def spare_gpus(request: Mapping[str, int], facts: GpuFacts) -> GpuVerdict:
             return GpuVerdict(fits=True, detail=f"a node has {asked} to spare")
         most |= Counter({name: max(count, 0) for name, count in left.items()})
     spare = ", ".join(f"{name}: {most[name]}" for name in sorted(request))
-    return GpuVerdict(
-        fits=False, detail=f"a new pod asks for {asked}, and no ready node has more to spare than {spare}"
-    )
+    return GpuVerdict(fits=False, detail=f"a new pod asks for {asked}, and no ready node can spare more than {spare}")
 
 
 def _usable(node: JsonObject) -> bool:

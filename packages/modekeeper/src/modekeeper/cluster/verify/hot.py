@@ -53,9 +53,7 @@ def hot_effect(pods: tuple[JsonObject, ...], keys: Iterable[str]) -> EffectPart:
     first = next(index for index, way in enumerate(carriers) if way is not Carrier.VOLUME)
     name, why = said(text_at(pods[first], "metadata", "name")), _WHY_NOT[carriers[first]]
     if reached:
-        detail = (
-            f"{reached} of {len(pods)} live pods would see the new values, so ranks would differ; pod {name}: {why}"
-        )
+        detail = f"{reached} of {len(pods)} live pods would see the values, so ranks would differ; pod {name}: {why}"
         return EffectPart(effect=Effect.UNKNOWN, reason="some_pods_without_volume", detail=detail)
     return EffectPart(effect=Effect.INERT, reason=carriers[first].value, detail=f"{why} (pod {name}): {_REMEDY}")
 

@@ -1,6 +1,6 @@
 """Why an item is not verified, one reason at a time."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from modekeeper.artifacts.contracts.k8s_verify import BlockerKind, DryRunPart, DryRunStatus, VerifyProblem
 from modekeeper.cluster.rbac import access_hint, forbidden_question, is_rbac_denial
@@ -52,12 +52,16 @@ def denied_questions(facts: ItemFacts, rights: Rights) -> list[AccessQuestion]:
         (facts.pod_dry_run, questions.patch_pods[-1:]),
     ):
         if told is not None and isinstance(told.error, ClusterAnswerError) and is_rbac_denial(told.error):
-            read = forbidden_question(told.error)
-            same = (
-                read is not None and asked and read[0].verb == asked[0].verb and read[0].resource == asked[0].resource
-            )
-            denied += asked if same or read is None else [read[0]]
+            denied += _as_asked(told.error, asked)
     return list(dict.fromkeys(denied))
+
+
+def _as_asked(error: ClusterAnswerError, asked: Sequence[AccessQuestion]) -> Sequence[AccessQuestion]:
+    """What was denied: the question asked, or another one the API server asks on the way."""
+    read = forbidden_question(error)
+    if read is None or any((q.verb, q.resource) == (read[0].verb, read[0].resource) for q in asked):
+        return asked
+    return [read[0]]
 
 
 def _all(
@@ -68,7 +72,7 @@ def _all(
     for question in denied_questions(facts, rights):
         yield _problem(
             BlockerKind.RBAC_DENIED,
-            f"{question.verb}_denied_{question.resource}",
+            f"{question.verb}_{question.resource}_denied",
             access_hint(question, subject=subject).message,
         )
     yield from _dry_run(dry_run, f"{facts.item.kind} {said(facts.item.name)}", "dry_run")
