@@ -17,6 +17,7 @@ GROUPS: Mapping[str, Sequence[str]] = {
     "system:kube-controller-manager": (),
     "system:kube-scheduler": (),
     f"system:node:{NODE_NAME}": ("system:nodes",),
+    "system:kwok": ("system:masters",),
 }
 """Who may log in, and the groups they are in. ``stranger`` has no rights; ``guest``, ``observer`` and ``verifier`` have
 those that a test binds."""

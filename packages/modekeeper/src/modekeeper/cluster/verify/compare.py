@@ -83,14 +83,17 @@ def _beside(patch: JsonObject, tried: DryRun) -> tuple[str, ...]:
 
 
 def _differences(expected: Any, found: Any, path: str) -> Iterator[str]:
-    if isinstance(expected, dict) and isinstance(found, dict):
-        for key in sorted(expected.keys() | found.keys(), key=str):
-            yield from _differences(expected.get(key), found.get(key), f"{path}.{key}")
+    # An empty list, an empty object and nothing are the same to the API.
+    if not expected and not found:
+        return
+    if isinstance(expected or {}, dict) and isinstance(found or {}, dict):
+        one, other = expected or {}, found or {}
+        for key in sorted(one.keys() | other.keys(), key=str):
+            yield from _differences(one.get(key), other.get(key), f"{path}.{key}")
     elif isinstance(expected, list) and isinstance(found, list) and len(expected) == len(found):
         for number, (one, other) in enumerate(zip(expected, found, strict=True)):
             yield from _differences(one, other, f"{path}[{number}]")
-    elif (expected or None) != (found or None):
-        # An empty list, an empty object and nothing are the same to the API.
+    elif expected != found:
         yield path
 
 

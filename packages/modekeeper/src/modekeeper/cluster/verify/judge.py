@@ -10,6 +10,7 @@ from modekeeper.artifacts.contracts.k8s_verify import (
     DryRunPart,
     DryRunStatus,
     Effect,
+    EffectPart,
     NamespacePart,
     PodPart,
     PodsPart,
@@ -21,7 +22,7 @@ from modekeeper.cluster.rbac import access_hint
 from modekeeper.cluster.verify.compare import dry_run_part, live_values, wanted_values
 from modekeeper.cluster.verify.facts import Facts, ItemFacts, Rights
 from modekeeper.cluster.verify.fields import text_at, whole_at
-from modekeeper.cluster.verify.predict import is_no_op, predict
+from modekeeper.cluster.verify.predict import UNREAD, is_no_op, predict
 from modekeeper.cluster.verify.problems import denied_questions, problems_of
 from modekeeper.cluster.verify.repository import repository_patch
 from modekeeper.cluster.verify.rights import item_questions, may, who
@@ -98,7 +99,7 @@ def _item(facts: ItemFacts, whole: Facts, subject: str | None) -> VerifyItem:
     asked_of_pod = pods.dry_run if pods is not None else DryRunPart(status=DryRunStatus.NOT_ASKED)
     prediction = predict(facts, whole.gpus, dry_run, asked_of_pod)
     problems = (*problems_of(facts, whole.rights, dry_run, asked_of_pod, subject), *prediction.problems)
-    if prediction.effect.effect not in _APPLICABLE and not _is_told(problems, prediction.effect.effect):
+    if prediction.effect.effect not in _APPLICABLE and not _is_told(problems, prediction.effect):
         problems = (
             *problems,
             VerifyProblem(kind=BlockerKind.UNKNOWN, code=prediction.effect.reason, detail=prediction.effect.detail),
@@ -144,11 +145,11 @@ def _is_proved(actuation: Actuation, dry_run: DryRunPart, pods: PodsPart | None)
     return len(parts) == wanted and all(part.status is DryRunStatus.ACCEPTED for part in parts)
 
 
-def _is_told(problems: Iterable[VerifyProblem], effect: Effect) -> bool:
+def _is_told(problems: Iterable[VerifyProblem], effect: EffectPart) -> bool:
     """Whether the problems say already why the effect is what it is."""
-    if effect is Effect.UNKNOWN:
-        return any(problem.kind is not BlockerKind.UNKNOWN for problem in problems)
-    return effect is Effect.REJECTED and any(problem.kind is BlockerKind.DRY_RUN_FAILED for problem in problems)
+    if effect.reason in UNREAD:
+        return any(True for _ in problems)
+    return effect.effect is Effect.REJECTED and any(p.kind is BlockerKind.DRY_RUN_FAILED for p in problems)
 
 
 def _exists(facts: ItemFacts) -> bool | None:

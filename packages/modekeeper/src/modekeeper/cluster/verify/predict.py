@@ -21,8 +21,11 @@ from modekeeper.cluster.verify.workloads import pod_templates
 from modekeeper.model.cluster import JsonObject
 from modekeeper.model.decision import Actuation, PlanItem
 
-__all__ = ["Prediction", "gpu_wanted", "is_no_op", "predict"]
+__all__ = ["UNREAD", "Prediction", "gpu_wanted", "is_no_op", "predict"]
 
+_NO_OBJECT, _NO_PODS = "object_not_read", "pods_not_read"
+UNREAD = frozenset({_NO_OBJECT, _NO_PODS})
+"""Reasons for an unknown effect that only repeat why something could not be read."""
 _NEVER_ASKED = "what it would do is not known: the live object could not be read"
 
 
@@ -39,7 +42,7 @@ def predict(facts: ItemFacts, gpus: GpuFacts | None, dry_run: DryRunPart, pod_dr
     """What the item's patch would do to the pods of its object."""
     found = facts.live.value if facts.live is not None else None
     if found is None:
-        return Prediction(effect=_part(Effect.UNKNOWN, "object_not_read", _NEVER_ASKED))
+        return Prediction(effect=_part(Effect.UNKNOWN, _NO_OBJECT, _NEVER_ASKED))
     effect = _refused(dry_run, pod_dry_run) or _owned(found, facts.item) or _no_op(facts) or _by_kind(facts, found)
     effect = _checked(effect, dry_run)
     problems, notes = _surge(facts, found, gpus) if effect.effect is Effect.RESTART else ((), [])
@@ -108,7 +111,7 @@ def _by_kind(facts: ItemFacts, found: JsonObject) -> EffectPart:
         return cold_effect(item.kind, found, item.patch)
     pods = facts.pods.value if facts.pods is not None else None
     if pods is None:
-        return _part(Effect.UNKNOWN, "pods_not_read", "whether the pods would see it is not known: they were not read")
+        return _part(Effect.UNKNOWN, _NO_PODS, "whether the pods would see it is not known: they were not read")
     return hot_effect(pods, wanted_values(item.pod_patch or {}))
 
 
