@@ -71,9 +71,7 @@ def preflight(
         )
         say(_last_line(report))
     if report.top_blocker is not None:
-        first = next(check for check in report.checks if check.blocker == report.top_blocker)
-        detail = f"{first.detail.rstrip('.')}. {first.hint or ''}".strip()
-        warn(f"ERROR: {report.top_blocker}: {detail}")
+        warn(f"ERROR: {report.top_blocker}: {_reason(report)}")
     return exit_code(report, facts)
 
 
@@ -99,6 +97,13 @@ def _kind(target: Target) -> WorkloadKind:
     if known is None:
         raise BadInputError(f"--k8s-kind {target.kind!r} is not known here")
     return known
+
+
+def _reason(report: PreflightReport) -> str:
+    """In the words of the check that failed; else of the one that could not be made."""
+    blocking = [check for check in report.checks if check.blocker == report.top_blocker]
+    first = next((check for check in blocking if check.status == "fail"), blocking[0])
+    return f"{first.detail.rstrip('.')}. {first.hint or ''}".strip()
 
 
 def _last_line(report: PreflightReport) -> str:

@@ -38,7 +38,7 @@ def workload(facts: Facts) -> PreflightCheck:
         return blocked(
             "workload", "deployment_missing", f"there is no {what} in {subject.namespace!r}", _did_you_mean(facts)
         )
-    return unread("workload", facts, answer, blocker=None if answer.why is Why.DENIED else "unknown")
+    return unread("workload", facts, answer, blocker="rbac_denied" if answer.why is Why.DENIED else "unknown")
 
 
 def _there(facts: Facts, what: str) -> PreflightCheck:
