@@ -21,7 +21,6 @@ from tests.cluster.preflight.clusters import (
 )
 
 from modekeeper.artifacts.contracts.preflight import BLOCKERS, PreflightReport
-from modekeeper.artifacts.explain import ExplainLog
 from modekeeper.artifacts.store import FolderStore
 from modekeeper.artifacts.times import parse_iso
 from modekeeper.cli.clocks import PinnedClock
@@ -58,7 +57,7 @@ def around(found: Any, name: str) -> dict[str, Any]:
 
 
 def write(folder: Path, cluster: MemoryCluster) -> PreflightReport:
-    return write_preflight(FolderStore(folder), facts_of(cluster), ExplainLog(PinnedClock(NOW)), NOW, NOW)
+    return write_preflight(FolderStore(folder), facts_of(cluster), PinnedClock(NOW), NOW)
 
 
 @settings(max_examples=150, deadline=None)
@@ -127,7 +126,7 @@ def test_a_report_is_the_same_bytes_however_many_threads_ask(tmp_path: Path) -> 
     for threads in (1, 3, 16):
         folder = tmp_path / str(threads)
         facts = gather(ready(), subject(), threads=threads)
-        write_preflight(FolderStore(folder), facts, ExplainLog(PinnedClock(NOW)), NOW, NOW)
+        write_preflight(FolderStore(folder), facts, PinnedClock(NOW), NOW)
         made.append([path.read_bytes().replace(str(folder).encode(), b"") for path in sorted(folder.iterdir())])
     assert made[0] == made[1] == made[2]
 
@@ -178,7 +177,7 @@ def test_a_name_cannot_end_the_block_it_is_quoted_in(tmp_path: Path) -> None:
 @pytest.mark.parametrize("why", [Why.BAD_CONFIG, Why.UNREACHABLE])
 def test_without_a_cluster_there_is_a_report_all_the_same(tmp_path: Path, why: Why) -> None:
     facts = no_facts(subject(), NoAnswer(why=why, detail="no kubeconfig"))
-    report = write_preflight(FolderStore(tmp_path), facts, ExplainLog(PinnedClock(NOW)), NOW, NOW)
+    report = write_preflight(FolderStore(tmp_path), facts, PinnedClock(NOW), NOW)
     assert (report.ok, report.top_blocker, report.context) == (False, "client_unavailable", None)
     assert (tmp_path / "preflight_latest.json").is_file()
     assert report.checks[0].detail == "no kubeconfig"

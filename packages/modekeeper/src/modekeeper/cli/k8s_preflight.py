@@ -1,13 +1,13 @@
 """``mk k8s preflight``."""
 
 import os
+from datetime import datetime
+from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from modekeeper.artifacts.contracts.preflight import PreflightReport
-from modekeeper.artifacts.explain import ExplainLog
-from modekeeper.artifacts.store import FolderStore
 from modekeeper.cli.clocks import clock_from
 from modekeeper.cli.cluster_options import ClusterOptions, cluster_options, opened_cluster
 from modekeeper.cli.console import print_json, say, table, warn
@@ -20,11 +20,15 @@ from modekeeper.model.errors import BadInputError
 from modekeeper.model.workload import WorkloadKind, find_workload_kind
 from modekeeper.policy.wording import shown
 from modekeeper.ports.clock import Clock
-from modekeeper.reports.folder.preflight_run import write_preflight
+
+if TYPE_CHECKING:
+    from modekeeper.artifacts.contracts.preflight import PreflightReport
 
 __all__ = ["exit_code", "preflight"]
 
 _LONGEST_DETAIL = 300
+_WRITING = "modekeeper.reports.folder.preflight_run"
+"""What judges and writes. It is imported while the cluster is thinking: that is a quarter of the time of a preflight."""
 
 
 @click.command(
@@ -57,11 +61,8 @@ def preflight(
     subject = Subject(kind=_kind(target), namespace=target.namespace, name=target.name, container=container)
     clock = clock_from(os.environ)
     started = clock.now()
-    store = FolderStore(Path(out))
-    explain = ExplainLog(clock)
-    explain.add("preflight_started", target=subject.target, cluster_client=cluster.client)
     facts = _facts(cluster, subject, clock)
-    report = write_preflight(store, facts, explain, started, clock.now())
+    report = _written(facts, Path(out), clock, started)
     if as_json:
         print_json(report)
     else:
@@ -75,21 +76,28 @@ def preflight(
     return exit_code(report, facts)
 
 
-def exit_code(report: PreflightReport, facts: Facts) -> int:
+def exit_code(report: "PreflightReport", facts: Facts) -> int:
     """0 ok, 1 no cluster answers, 2 anything else stops."""
     if report.ok:
         return 0
     away = report.top_blocker == "client_unavailable"
-    mistaken = isinstance(facts.version, NoAnswer) and facts.version.why is Why.BAD_CONFIG
+    mistaken = any(isinstance(answer, NoAnswer) and answer.why is Why.BAD_CONFIG for answer in facts.answers)
     return 1 if away and not mistaken else 2
 
 
 def _facts(cluster: ClusterOptions, subject: Subject, clock: Clock) -> Facts:
     try:
         with opened_cluster(cluster, clock, os.environ) as reader:
-            return gather(reader, subject)
+            return gather(reader, subject, meanwhile=lambda: import_module(_WRITING))
     except ClusterConfigError as error:
         return no_facts(subject, NoAnswer(why=Why.BAD_CONFIG, detail=shown(str(error), _LONGEST_DETAIL)))
+
+
+def _written(facts: Facts, out: Path, clock: Clock, started: datetime) -> "PreflightReport":
+    from modekeeper.artifacts.store import FolderStore  # noqa: PLC0415 - see _WRITING
+    from modekeeper.reports.folder.preflight_run import write_preflight  # noqa: PLC0415
+
+    return write_preflight(FolderStore(out), facts, clock, started)
 
 
 def _kind(target: Target) -> WorkloadKind:
@@ -99,14 +107,14 @@ def _kind(target: Target) -> WorkloadKind:
     return known
 
 
-def _reason(report: PreflightReport) -> str:
+def _reason(report: "PreflightReport") -> str:
     """In the words of the check that failed; else of the one that could not be made."""
     blocking = [check for check in report.checks if check.blocker == report.top_blocker]
     first = next((check for check in blocking if check.status == "fail"), blocking[0])
     return f"{first.detail.rstrip('.')}. {first.hint or ''}".strip()
 
 
-def _last_line(report: PreflightReport) -> str:
+def _last_line(report: "PreflightReport") -> str:
     facts: dict[str, object] = {
         "ok": report.ok,
         "top_blocker": report.top_blocker,

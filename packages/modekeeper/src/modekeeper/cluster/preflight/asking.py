@@ -42,8 +42,10 @@ def answer_of(question: Question[T]) -> T | NoAnswer:
         )
 
 
-def ask_all(questions: Sequence[Question[Any]], threads: int) -> list[Any]:
-    """The answers in the order of the questions, asked by so many threads at once.
+def ask_all(
+    questions: Sequence[Question[Any]], threads: int, meanwhile: Callable[[], object] = lambda: None
+) -> list[Any]:
+    """The answers in the order of the questions, asked by so many threads at once; the caller's does ``meanwhile``.
 
     Where the first answers are that nobody answers, the rest is not asked: a cluster that is away is told after one
     deadline, not after one for each question.
@@ -74,11 +76,11 @@ def ask_all(questions: Sequence[Question[Any]], threads: int) -> list[Any]:
             elif not heard.is_set():
                 given_up.set()
 
-    others = [threading.Thread(target=work, daemon=True) for _ in range(min(threads, len(questions)) - 1)]
-    for thread in others:
+    asking = [threading.Thread(target=work, daemon=True) for _ in range(min(threads, len(questions)))]
+    for thread in asking:
         thread.start()
-    work()
-    for thread in others:
+    meanwhile()
+    for thread in asking:
         thread.join()
     if broken:
         raise broken[0]

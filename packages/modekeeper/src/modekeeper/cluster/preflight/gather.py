@@ -1,5 +1,6 @@
 """Ask a cluster everything the checks look at. Reads and access reviews, nothing else."""
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -32,13 +33,16 @@ _BUILT_IN_GROUPS = frozenset({"apps", "batch"})
 _Objects = tuple[JsonObject, ...]
 
 
-def gather(reader: ClusterReader, subject: Subject, *, threads: int = THREADS) -> Facts:
+def gather(
+    reader: ClusterReader, subject: Subject, *, threads: int = THREADS, meanwhile: Callable[[], object] = lambda: None
+) -> Facts:
     """Everything that is to be known, asked by several threads at once; each gap says why it is one.
 
     Args:
         reader: the cluster.
         subject: the workload.
         threads: how many questions may be under way at the same time.
+        meanwhile: what the caller's own thread does while the cluster is thinking.
     """
     needed = [right.question for right in rights(subject)]
     lookups: list[Question[Any]] = [
@@ -51,7 +55,7 @@ def gather(reader: ClusterReader, subject: Subject, *, threads: int = THREADS) -
         _many(reader, _HPA, subject.namespace, _MOST_AUTOSCALERS),
         Question(lambda: _vertical(reader, subject.namespace), _right_to_list(_VPA, subject.namespace)),
     ]
-    version, found, *rest = ask_all(lookups, threads)
+    version, found, *rest = ask_all(lookups, threads, meanwhile)
     access, others = rest[: len(needed)], rest[len(needed) :]
     namespace, nodes, daemon_sets, horizontal, vertical = others
     resource, workload = found if isinstance(found, tuple) else (found, found)

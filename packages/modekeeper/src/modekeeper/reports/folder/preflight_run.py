@@ -16,17 +16,19 @@ from modekeeper.cluster.preflight.checks.gpu import (
 from modekeeper.cluster.preflight.checks.telemetry import chosen_container
 from modekeeper.cluster.preflight.facts import Facts, NoAnswer
 from modekeeper.model.cluster import ClusterContext
+from modekeeper.ports.clock import Clock
 from modekeeper.reports.folder.publishing import path_in, publish_json, times
 from modekeeper.reports.preflight_summary import preflight_summary
 
 __all__ = ["write_preflight"]
 
 
-def write_preflight(
-    store: FolderStore, facts: Facts, explain: ExplainLog, started: datetime, finished: datetime
-) -> PreflightReport:
+def write_preflight(store: FolderStore, facts: Facts, clock: Clock, started: datetime) -> PreflightReport:
     """Judge the facts; write ``explain.jsonl``, ``preflight_summary.md`` and, last, ``preflight_latest.json``."""
+    finished = clock.now()
     report = _report(store, facts, started, finished)
+    explain = ExplainLog(clock)
+    explain.add("preflight_started", target=report.target, started_at=report.started_at)
     for check in report.checks:
         explain.add("preflight_checked", check=check.name, status=check.status, detail=check.detail)
     explain.add("preflight_finished", ok=report.ok, top_blocker=report.top_blocker)
