@@ -392,10 +392,6 @@ def _completed(earlier: Arrival, later: Arrival) -> Arrival | None:
         return earlier
     if "step_time_ms" in new:
         new["worker_latencies_ms"] = later.sample.worker_latencies_ms
-    sample = msgspec.structs.replace(
-        earlier.sample, ts_ms=max(earlier.sample.ts_ms, later.sample.ts_ms), **new
-    )
+    sample = msgspec.structs.replace(earlier.sample, ts_ms=max(earlier.sample.ts_ms, later.sample.ts_ms), **new)
     repairs = tuple(reason for reason in RepairReason if reason in {*earlier.repairs, *later.repairs})
-    return msgspec.structs.replace(
-        earlier, sample=sample, repairs=repairs, records=earlier.records + later.records
-    )
+    return msgspec.structs.replace(earlier, sample=sample, repairs=repairs, records=earlier.records + later.records)

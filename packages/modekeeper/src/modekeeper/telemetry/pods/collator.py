@@ -106,16 +106,17 @@ class Collator:
             self.fault = self.fault or fault
             self._changed.notify_all()
 
-    def take(self, most: int, until_ns: int | None = None) -> list[tuple[str, Item]]:
+    def take(self, most: int, until_ns: int | None = None, *, in_any_case: bool = False) -> list[tuple[str, Item]]:
         """The next items in order, with the keys of their logs.
 
         Args:
             most: at most so many.
             until_ns: none that is later.
+            in_any_case: wait for no log.
         """
         taken: list[tuple[str, Item]] = []
         with self._changed:
-            while self._heads and not self._empty_awaited and len(taken) < most:
+            while self._heads and (in_any_case or not self._empty_awaited) and len(taken) < most:
                 if until_ns is not None and self._heads[0][0] > until_ns:
                     break
                 _, order, key = heapq.heappop(self._heads)

@@ -173,7 +173,9 @@ class ContainerLog:
 
     def _lines(self, how: "_Pass", *, previous: bool) -> Iterator[tuple[int, bytes]]:
         splitter = LineSplitter(self._max_line_bytes)
-        with contextlib.closing(_closable(self._reader.logs(self._question(how, previous=previous), how.stop))) as chunks:
+        with contextlib.closing(
+            _closable(self._reader.logs(self._question(how, previous=previous), how.stop))
+        ) as chunks:
             for chunk in chunks:
                 yield from self._stamped(splitter.feed(chunk).lines)
         if (how.last or previous) and not how.stop.is_set():

@@ -11,7 +11,19 @@ import msgspec
 
 from modekeeper.telemetry.pods.facts import PodFacts
 
-__all__ = ["RECORDING_SCHEMA", "Entry", "GapEntry", "GoneEntry", "Header", "LineEntry", "PodEntry", "decoded", "encoded", "is_header", "line_entry"]
+__all__ = [
+    "RECORDING_SCHEMA",
+    "Entry",
+    "GapEntry",
+    "GoneEntry",
+    "Header",
+    "LineEntry",
+    "PodEntry",
+    "decoded",
+    "encoded",
+    "is_header",
+    "line_entry",
+]
 
 RECORDING_SCHEMA = "pod_log_recording.v0"
 

@@ -10,11 +10,11 @@ from modekeeper.model.cluster import (
     ObjectRef,
     WatchEventType,
 )
+from modekeeper.model.errors import BadInputError
 from modekeeper.ports.cluster import ClusterReader
 from modekeeper.telemetry.counting import escape
 from modekeeper.telemetry.pods.facts import PodFacts, facts_of, mapping, text_of
 from modekeeper.telemetry.pods.selection import NODES, PODS, choose_container
-from modekeeper.model.errors import BadInputError
 
 __all__ = ["GpuModels", "PodWatch", "SeenPod", "seen_pod"]
 
@@ -22,6 +22,8 @@ _EXPIRED = 410
 _REFUSED = frozenset({401, 403})
 _ENDED = frozenset({"Succeeded", "Failed"})
 _GPU_LABELS = ("nvidia.com/gpu.product", "amd.com/gpu.product-name", "cloud.google.com/gke-accelerator")
+_MOST_NODES = 256
+"""So many are asked for, one after the other; the records of further ones go without a GPU model."""
 _FIRST_RETRY_S, _LONGEST_RETRY_S = 0.5, 15.0
 
 
@@ -69,17 +71,19 @@ class GpuModels:
         """The model of the GPUs of a node; ``None`` where it is not known."""
         if node is None or self.refused:
             return None
-        if node not in self._known:
+        if node not in self._known and len(self._known) < _MOST_NODES:
             try:
                 labels = mapping(mapping(self._reader.get(ObjectRef(NODES, None, node)).get("metadata")).get("labels"))
             except ClusterAnswerError as error:
                 self.refused = error.status in _REFUSED
                 labels = {}
             except ClusterUnreachableError:
-                return None
+                # Not asked again for every pod: each time would take a deadline.
+                self.refused = True
+                labels = {}
             found = (text_of(labels.get(label)) for label in _GPU_LABELS)
             self._known[node] = next((model for model in found if model), None)
-        return self._known[node]
+        return self._known.get(node)
 
 
 class PodWatch:
@@ -151,9 +155,7 @@ class PodWatch:
         return found.resource_version
 
     def _watch(self, version: str, stop: threading.Event) -> str:
-        events = self._reader.watch(
-            PODS, self._namespace, resource_version=version, stop=stop, labels=self._labels
-        )
+        events = self._reader.watch(PODS, self._namespace, resource_version=version, stop=stop, labels=self._labels)
         for event in events:
             seen = text_of(mapping(event.object.get("metadata")).get("resourceVersion"))
             version = seen or version
