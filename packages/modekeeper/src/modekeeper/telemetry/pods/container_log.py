@@ -171,7 +171,7 @@ class ContainerLog:
         # Which instance it was is told by the next pass, which looks for the last line of this one.
         return (PassEnd.AGAIN if resumption.lost else PassEnd.QUIET), resumption.found
 
-    def _lines(self, how: "_Pass", *, previous: bool) -> Iterator[tuple[int, bytes]]:
+    def _lines(self, how: "_Pass", *, previous: bool) -> Generator[tuple[int, bytes]]:
         splitter = LineSplitter(self._max_line_bytes)
         with contextlib.closing(
             _closable(self._reader.logs(self._question(how, previous=previous), how.stop))

@@ -23,8 +23,8 @@ LOOSE_NAMES: dict[str, str] = {
     "batch_time": "step_time", "latency": "step_time", "step_duration": "step_time",
     "data_wait": "data_wait", "data wait": "data_wait", "data_time": "data_wait", "data time": "data_wait",
     "data_load_time": "data_wait",
-    "lm loss": "loss", "train loss": "loss", "training loss": "loss", "global step": "step", "global batch size": "batch_size",
-    "batch size": "batch_size", "sequence length": "seq_len",
+    "lm loss": "loss", "train loss": "loss", "training loss": "loss", "global step": "step",
+    "global batch size": "batch_size", "batch size": "batch_size", "sequence length": "seq_len",
     "tokens/s": "throughput", "tokens/sec": "throughput", "tok/s": "throughput", "toks/s": "throughput",
     "samples/s": "throughput", "samples/sec": "throughput", "images/s": "throughput", "img/s": "throughput",
     "tokens per second": "throughput", "samples per second": "throughput", "tps": "throughput",
@@ -46,7 +46,8 @@ _NOISE = frozenset(
 
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 _PAIR = re.compile(
-    r"(?<![\w@./-])(?P<name>[A-Za-z@][\w@./-]{0,79}(?: [A-Za-z][\w/]{0,31}){0,4})['\"]?\s{0,12}(?:\((?P<in>ms|s|sec|seconds|%)\))?\s{0,12}(?P<mark>[=:])\s{0,12}"
+    r"(?<![\w@./-])(?P<name>[A-Za-z@][\w@./-]{0,79}(?: [A-Za-z][\w/]{0,31}){0,4})['\"]?"
+    r"\s{0,12}(?:\((?P<in>ms|s|sec|seconds|%)\))?\s{0,12}(?P<mark>[=:])\s{0,12}"
     r"(?P<value>\"[^\"]{0,80}\"|'[^']{0,80}'|\d{4}-\d\d-\d\d[T ][\d:.,]{5,18}(?:Z|[+-]\d\d:?\d\d)?"
     r"|[+-]?(?:\d[\d,]*\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?|[+-]?(?:nan|inf(?:inity)?)\b)"
     r"(?: ?(?P<unit>%|(?:us|µs|ms|msec|millis|milliseconds|s|secs?|seconds?|[mg]i?b)(?![\w=:/])))?",
@@ -61,9 +62,10 @@ _BAR = re.compile(
     r"(?P<step>\d{1,18})/(?:\d{1,18}|\?) \[[^\]\[]{0,120}?(?P<rate>\d+(?:\.\d+)?)\s*(?P<unit>it/s|s/it)\b"
 )
 _MOST_OBJECTS = 4
+_INT_DIGITS = 19
 _MOST_CHARS = 16_384
 """A line for people is not longer; what is beyond is not looked at."""
-_decoder = json.JSONDecoder(parse_int=lambda text: int(text) if len(text) < 20 else float(text))
+_decoder = json.JSONDecoder(parse_int=lambda text: int(text) if len(text) <= _INT_DIGITS else float(text))
 
 
 def figures_in(line: bytes) -> dict[str, object]:
@@ -171,11 +173,10 @@ def _valued(name: str, value: str, unit: str) -> Iterator[tuple[str, object]]:
 
 def _bar(text: str) -> Iterator[tuple[str, object]]:
     """The last update of a progress bar: its counter, and its own smoothed rate as the time of a step."""
-    last = None
-    for last in _BAR.finditer(text):
-        pass
-    if last is None:
+    updates = list(_BAR.finditer(text))
+    if not updates:
         return
+    last = updates[-1]
     rate = float(last["rate"])
     yield "step", last["step"]
     if rate > 0:

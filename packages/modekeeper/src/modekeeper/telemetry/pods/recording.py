@@ -25,7 +25,7 @@ __all__ = [
     "line_entry",
 ]
 
-RECORDING_SCHEMA = "pod_log_recording.v0"
+RECORDING_SCHEMA: Literal["pod_log_recording.v0"] = "pod_log_recording.v0"
 
 _Text = Annotated[str, msgspec.Meta(max_length=512)]
 
@@ -100,7 +100,7 @@ Entry = PodEntry | LineEntry | GapEntry | GoneEntry
 
 _encoder = msgspec.json.Encoder()
 _header_decoder = msgspec.json.Decoder(Header)
-_entry_decoder = msgspec.json.Decoder(Entry)
+_entry_decoder: msgspec.json.Decoder[Entry] = msgspec.json.Decoder(Entry)
 
 
 def line_entry(facts: PodFacts, line: bytes, *, cut: bool) -> LineEntry:

@@ -124,13 +124,11 @@ class PodRecordingSource:
         try:
             saved = msgspec.convert(position, _Position)
             state = msgspec.msgpack.decode(base64.b64decode(saved.state, validate=True), type=_State)
-            if saved.file.path != self._item.key or not self._item.resume(saved.file):
-                raise ValueError
             self._pipeline.restore(state.pipeline)
         except (msgspec.MsgspecError, ValueError, KeyError, TypeError, binascii.Error) as error:
-            raise BadInputError(
-                "cannot go on from the saved position: it is damaged, or of another recording. Start without it."
-            ) from error
+            raise _not_ours() from error
+        if saved.file.path != self._item.key or not self._item.resume(saved.file):
+            raise _not_ours()
         self._pipeline.outbox.refill(state.ready)
         self._given, self._damaged = saved.given, saved.damaged
         if self._recorder is not None and saved.recorder is not None:
@@ -201,6 +199,12 @@ def open_recording_or_files(
             f"'{recordings[0]}' is a recording of pod logs, which is read alone. Leave out the other files."
         )
     return open_recording(recordings[0], recorder=recorder)
+
+
+def _not_ours() -> BadInputError:
+    return BadInputError(
+        "cannot go on from the saved position: it is damaged, or of another recording. Start without it."
+    )
 
 
 def _is_recording(path: str) -> bool:

@@ -29,8 +29,9 @@ SIDECARS = frozenset(
         "istio-proxy", "istio-init", "istio-validation", "linkerd-proxy", "linkerd-init", "envoy", "envoy-sidecar",
         "daprd", "queue-proxy", "vault-agent", "vault-agent-init", "cloud-sql-proxy", "cloudsql-proxy",
         "gke-gcsfuse-sidecar", "kube-rbac-proxy", "oauth2-proxy", "fluent-bit", "fluentbit", "fluentd", "filebeat",
-        "promtail", "vector", "otel-collector", "otc-container", "opentelemetry-collector", "opentelemetry-auto-instrumentation",
-        "aws-otel-collector", "datadog-agent", "dcgm-exporter", "node-exporter", "autoscaler",
+        "promtail", "vector", "otel-collector", "otc-container", "opentelemetry-collector",
+        "opentelemetry-auto-instrumentation", "aws-otel-collector", "datadog-agent",
+        "dcgm-exporter", "node-exporter", "autoscaler",
     }
 )  # fmt: skip
 """Names under which well-known injectors and operators add containers that do not train."""
@@ -67,7 +68,7 @@ def selector_of(kind: str, workload: JsonObject) -> str:
 
 def _written(kind: str, name: str, selector: dict[str, Any]) -> str:
     parts = [f"{key}={value}" for key, value in sorted(mapping(selector.get("matchLabels")).items())]
-    checked = [*mapping(selector.get("matchLabels")).items()]
+    checked: list[tuple[Any, Any]] = [*mapping(selector.get("matchLabels")).items()]
     expressions = selector.get("matchExpressions")
     for each in expressions if isinstance(expressions, list) else ():
         key, operator, values = (mapping(each).get(part) for part in ("key", "operator", "values"))

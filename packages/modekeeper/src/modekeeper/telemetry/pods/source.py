@@ -188,13 +188,12 @@ class PodLogSource:
         try:
             saved = msgspec.convert(position, _Position)
             state = msgspec.msgpack.decode(base64.b64decode(saved.state, validate=True), type=_State)
-            if any(not place.times for place in saved.places.values()):
-                raise ValueError
+            damaged = any(not place.times for place in saved.places.values())
             self._pipeline.restore(state.pipeline)
         except (msgspec.MsgspecError, ValueError, KeyError, TypeError, binascii.Error) as error:
             raise _not_ours("it is damaged, or of another version") from error
-        if saved.workload != self.describe:
-            raise _not_ours("it is of another workload")
+        if damaged or saved.workload != self.describe:
+            raise _not_ours("it is damaged, or of another workload")
         self._pipeline.outbox.refill(state.ready)
         self._given, self._notes = saved.given, list(saved.notes)
         self._places, self._ended = dict(saved.places), dict.fromkeys(saved.ended)
