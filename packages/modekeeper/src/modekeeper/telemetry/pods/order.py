@@ -7,7 +7,7 @@ import msgspec
 
 from modekeeper.model.cluster import JsonObject
 
-__all__ = ["ORDER_LABELS", "PodOrder", "RankTable", "natural", "pod_order"]
+__all__ = ["ORDER_LABELS", "PodOrder", "RankTable", "RankTableState", "natural", "pod_order"]
 
 ORDER_LABELS: tuple[tuple[str, str | None, str], ...] = (
     (
@@ -70,6 +70,14 @@ def pod_order(pod: JsonObject) -> PodOrder:
     return PodOrder("", None, name, revision)
 
 
+class RankTableState(msgspec.Struct, frozen=True, array_like=True):
+    """A table at rest."""
+
+    ranks: list[tuple[str, int, PodOrder]]
+    leaving: list[str]
+    expected: dict[str, PodOrder]
+
+
 class RankTable:
     """Gives every pod a rank, and a pod that takes the place of another the same one.
 
@@ -82,8 +90,14 @@ class RankTable:
         self._places: dict[tuple[str, int | None, str], int] = {}
         self._held: dict[tuple[str, int], str] = {}
         self._orders: dict[str, PodOrder] = {}
+        self._expected: dict[str, PodOrder] = {}
         self._first_free: dict[str, int] = {}
         """No rank below is free in a revision."""
+
+    def expect(self, key: str, order: PodOrder) -> None:
+        """A pod that comes later: it gets its rank when it is asked for, when the one it replaces may have gone."""
+        if key not in self._ranks:
+            self._expected[key] = order
 
     def meet(self, pods: dict[str, PodOrder]) -> None:
         """Pods that are new, by key; together, because only together have they an order."""
@@ -100,8 +114,14 @@ class RankTable:
             self._held[order.revision, rank] = key
 
     def leave(self, key: str) -> None:
-        """A pod that is gone: another one may take its place."""
-        rank, order = self._ranks.pop(key, None), self._orders.pop(key, None)
+        """A pod that is gone."""
+        self.make_room(key)
+        for held in (self._ranks, self._orders, self._expected):
+            held.pop(key, None)
+
+    def make_room(self, key: str) -> None:
+        """A pod that is about to end keeps its rank, but another one may have it too."""
+        rank, order = self._ranks.get(key), self._orders.get(key)
         if rank is None or order is None:
             return
         if self._held.get((order.revision, rank)) == key:
@@ -112,18 +132,27 @@ class RankTable:
 
     def rank(self, key: str) -> int:
         """The rank of a pod; 0 for one never met."""
+        if key in self._expected:
+            self.meet({key: self._expected.pop(key)})
         return self._ranks.get(key, 0)
 
-    def state(self) -> list[tuple[str, int, PodOrder]]:
+    def state(self) -> RankTableState:
         """Everything needed to go on elsewhere."""
-        return [(key, rank, self._orders[key]) for key, rank in self._ranks.items()]
+        ranks = [(key, rank, self._orders[key]) for key, rank in self._ranks.items()]
+        leaving = [
+            key for key, rank in self._ranks.items() if self._held.get((self._orders[key].revision, rank)) != key
+        ]
+        return RankTableState(ranks, leaving, dict(self._expected))
 
-    def restore(self, state: list[tuple[str, int, PodOrder]]) -> None:
+    def restore(self, state: RankTableState) -> None:
         """Go on from ``state``."""
         for held in (self._ranks, self._places, self._held, self._orders, self._first_free):
             held.clear()
-        for key, rank, order in state:
+        self._expected = dict(state.expected)
+        for key, rank, order in state.ranks:
             self._ranks[key], self._orders[key] = rank, order
+            if key in state.leaving:
+                continue
             self._held[order.revision, rank] = key
             self._places[order.group, order.index, order.name if order.index is None else ""] = rank
 

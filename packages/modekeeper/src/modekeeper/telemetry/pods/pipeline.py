@@ -11,8 +11,8 @@ from modekeeper.telemetry.ordering import Orderer, OrdererState
 from modekeeper.telemetry.outbox import Outbox
 from modekeeper.telemetry.pods.facts import PodFacts
 from modekeeper.telemetry.pods.line_decoder import PodLineDecoder
-from modekeeper.telemetry.pods.order import PodOrder, RankTable
-from modekeeper.telemetry.pods.recording import Entry, GapEntry, LineEntry, PodEntry
+from modekeeper.telemetry.pods.order import RankTable, RankTableState
+from modekeeper.telemetry.pods.recording import Entry, GapEntry, LeavingEntry, LineEntry, PodEntry
 from modekeeper.telemetry.pods.stamps import split_stamp
 from modekeeper.telemetry.rank_merge import MergeLimits, MergerState, RankMerger
 
@@ -28,7 +28,7 @@ class PodPipelineState(msgspec.Struct, frozen=True, kw_only=True):
 
     facts: list[PodFacts]
     lines: dict[str, int]
-    ranks: list[tuple[str, int, PodOrder]]
+    ranks: RankTableState
     names: dict[str, int]
     merger: MergerState
     orderer: OrdererState
@@ -77,6 +77,8 @@ class PodPipeline:
         elif isinstance(entry, GapEntry):
             self.gaps += 1
             self._note(f"{entry.pod}/{entry.container}: {entry.why}; lines may be missing")
+        elif isinstance(entry, LeavingEntry):
+            self._ranks.make_room(entry.key)
         else:
             self._facts.pop(entry.key, None)
             self._lines.pop(entry.key, None)
@@ -124,8 +126,12 @@ class PodPipeline:
 
     def _meet(self, pods: list[PodFacts]) -> None:
         new = {facts.key: facts for facts in pods if facts.key not in self._facts}
+        if self._facts:
+            for key, facts in new.items():
+                self._ranks.expect(key, facts.order)
+        else:
+            self._ranks.meet({key: facts.order for key, facts in new.items()})
         self._facts |= new
-        self._ranks.meet({key: facts.order for key, facts in new.items()})
         for key in new:
             self._merger.expect(key)
 

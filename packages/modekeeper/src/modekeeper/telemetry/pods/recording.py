@@ -17,6 +17,7 @@ __all__ = [
     "GapEntry",
     "GoneEntry",
     "Header",
+    "LeavingEntry",
     "LineEntry",
     "PodEntry",
     "decoded",
@@ -83,6 +84,19 @@ class GapEntry(msgspec.Struct, frozen=True, tag_field="entry", tag="gap"):
         return f"{self.uid}/{self.container}"
 
 
+class LeavingEntry(msgspec.Struct, frozen=True, tag_field="entry", tag="leaving"):
+    """A pod is about to end: another one may take its place, while its last lines still come."""
+
+    pod: _Text
+    container: _Text
+    uid: _Text
+
+    @property
+    def key(self) -> str:
+        """Of the container."""
+        return f"{self.uid}/{self.container}"
+
+
 class GoneEntry(msgspec.Struct, frozen=True, tag_field="entry", tag="end"):
     """Nothing more comes of a container."""
 
@@ -96,7 +110,7 @@ class GoneEntry(msgspec.Struct, frozen=True, tag_field="entry", tag="end"):
         return f"{self.uid}/{self.container}"
 
 
-Entry = PodEntry | LineEntry | GapEntry | GoneEntry
+Entry = PodEntry | LineEntry | GapEntry | LeavingEntry | GoneEntry
 
 _encoder = msgspec.json.Encoder()
 _header_decoder = msgspec.json.Decoder(Header)

@@ -30,10 +30,12 @@ _FIRST_RETRY_S, _LONGEST_RETRY_S = 0.5, 15.0
 class SeenPod:
     """What a list or a watch said of one pod."""
 
-    def __init__(self, facts: PodFacts, *, ended: bool, restarted: bool) -> None:
+    def __init__(self, facts: PodFacts, *, ended: bool, leaving: bool, restarted: bool) -> None:
         self.facts = facts
         self.ended = ended
         """Whether it will print nothing more."""
+        self.leaving = leaving
+        """Whether it has been deleted, and has some time left to end."""
         self.restarted = restarted
         """Whether its container has been started more than once."""
 
@@ -55,7 +57,8 @@ def seen_pod(pod: JsonObject, *, wanted: str | None, strict: bool) -> SeenPod | 
             count = mapping(each).get("restartCount")
             restarts = count if isinstance(count, int) else 0
     facts = facts_of(pod, container, strict=strict)
-    return SeenPod(facts, ended=status.get("phase") in _ENDED, restarted=restarts > 0)
+    leaving = mapping(pod.get("metadata")).get("deletionTimestamp") is not None
+    return SeenPod(facts, ended=status.get("phase") in _ENDED, leaving=leaving, restarted=restarts > 0)
 
 
 class GpuModels:

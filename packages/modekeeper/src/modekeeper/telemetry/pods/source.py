@@ -22,7 +22,16 @@ from modekeeper.telemetry.pods.cursor import LogCursor, LogPlace
 from modekeeper.telemetry.pods.facts import PodFacts
 from modekeeper.telemetry.pods.followers import Followed, Followers, FollowLimits
 from modekeeper.telemetry.pods.pipeline import PodPipeline, PodPipelineState
-from modekeeper.telemetry.pods.recording import Entry, GapEntry, GoneEntry, Header, PodEntry, encoded, line_entry
+from modekeeper.telemetry.pods.recording import (
+    Entry,
+    GapEntry,
+    GoneEntry,
+    Header,
+    LeavingEntry,
+    PodEntry,
+    encoded,
+    line_entry,
+)
 from modekeeper.telemetry.pods.registry import GpuModels, PodWatch, SeenPod, seen_pod
 from modekeeper.telemetry.pods.selection import PODS
 from modekeeper.telemetry.rank_merge import MergeLimits
@@ -91,6 +100,7 @@ class PodLogSource:
         self._followed: dict[str, Followed] = {}
         self._facts: dict[str, PodFacts] = {}
         self._new: dict[str, PodFacts] = {}
+        self._leaving: dict[str, None] = {}
         self._cursors: dict[str, LogCursor] = {}
         self._places: dict[str, LogPlace] = {}
         self._ended: dict[str, None] = {}
@@ -263,6 +273,9 @@ class PodLogSource:
             followed = self._open(facts, pod)
         if followed is not None and pod.ended:
             followed.over.set()
+        if followed is not None and pod.leaving:
+            with self._lock:
+                self._leaving[facts.key] = None
 
     def _open(self, facts: PodFacts, pod: SeenPod) -> Followed:
         inbox = Inbox(facts.key, (facts.label, facts.uid), self._share_of_buffer())
@@ -298,9 +311,13 @@ class PodLogSource:
         """Let the pipeline meet the pods that have come."""
         with self._lock:
             new, self._new = self._new, {}
+            leaving = [self._facts[key] for key in self._leaving if key in self._facts]
+            self._leaving.clear()
         unknown = [facts for facts in new.values() if not self._pipeline.knows(facts.key)]
         if unknown:
             self._feed(PodEntry(sorted(unknown, key=lambda facts: (facts.label, facts.uid))))
+        for facts in leaving:
+            self._feed(LeavingEntry(facts.pod, facts.container, facts.uid))
 
     def _take(self, key: str, item: Item) -> None:
         facts = self._facts[key]
