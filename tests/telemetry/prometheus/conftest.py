@@ -35,9 +35,7 @@ def exporter() -> Iterator[Exporter]:
 
 
 @pytest.fixture(scope="session")
-def story(
-    exporter: Exporter, pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Story]:
+def story(exporter: Exporter, pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
     """A server that has scraped at least once, and what the exporters tell it."""
     program = find_program()
     if program is None:

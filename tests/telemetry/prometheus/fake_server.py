@@ -84,7 +84,11 @@ def raw(data: bytes) -> Act:
 
 def never(server_over: threading.Event) -> Act:
     """Say nothing until the test is over."""
-    return lambda _: server_over.wait(30) and None
+
+    def act(_: socket.socket) -> None:
+        server_over.wait(30)
+
+    return act
 
 
 def drip(server_over: threading.Event) -> Act:

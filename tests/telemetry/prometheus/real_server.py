@@ -6,7 +6,7 @@ import shutil
 import socket
 import subprocess
 import time
-import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -74,21 +74,27 @@ def running_prometheus(folder: Path, program: str, jobs: Sequence[dict[str, Any]
 
 def query(url: str, expression: str) -> list[Any]:
     """What the server answers to an instant query; used to wait for a scrape, never to compute what is expected."""
-    form = urllib.request.quote(expression)
-    with urllib.request.urlopen(f"{url}/api/v1/query?query={form}", timeout=10) as response:
-        found: list[Any] = json.loads(response.read())["data"]["result"]
-        return found
+    form = urllib.parse.quote(expression)
+    found: list[Any] = json.loads(_get(f"{url}/api/v1/query?query={form}"))["data"]["result"]
+    return found
 
 
 def _is_ready(process: subprocess.Popen[bytes], url: str) -> bool:
     until = time.monotonic() + _READY_S
     while process.poll() is None and time.monotonic() < until:
         try:
-            with urllib.request.urlopen(f"{url}/-/ready", timeout=5):
-                return True
-        except (urllib.error.URLError, OSError):
+            _get(f"{url}/-/ready")
+        except OSError:
             time.sleep(0.1)
+        else:
+            return True
     return False
+
+
+def _get(url: str) -> bytes:
+    with urllib.request.urlopen(url, timeout=10) as response:  # noqa: S310 - an address of our own on loopback
+        body: bytes = response.read()
+        return body
 
 
 def _free_port() -> int:

@@ -101,7 +101,7 @@ class Story:
 
     def choice(self, namespace: str, **more: Any) -> PrometheusChoice:
         """Everything about one of the jobs, a sample a second."""
-        given = {"step_s": 1.0, "window_s": 5.0, "settle_s": 1.5, "metrics": METRICS} | more
+        given: dict[str, Any] = {"step_s": 1.0, "window_s": 5.0, "settle_s": 1.5, "metrics": METRICS} | more
         return PrometheusChoice(url=self.url, namespace=namespace, workload="trainer", **given)
 
 

@@ -67,11 +67,15 @@ REFUSED: list[Any] = [
     pytest.param(answer(405), "the path in front of /api/v1", id="405"),
     pytest.param(answer(422, said("execution", "bad query")), "cannot evaluate t_ms (HTTP 422: bad query)", id="422"),
     pytest.param(
-        answer(302, Location="http://elsewhere.example/login?next=secret"), "http://elsewhere.example", id="redirect 302"
+        answer(302, Location="http://elsewhere.example/login?next=secret"),
+        "http://elsewhere.example",
+        id="redirect 302",
     ),
     pytest.param(answer(307, Location="http://127.0.0.1:1/api"), "http://127.0.0.1:1,", id="redirect to another port"),
     pytest.param(answer(308, Location="https://elsewhere.example/x"), "https://elsewhere.example", id="redirect 308"),
-    pytest.param(answer(303, Location="/graph"), "redirects to http://127.0.0.1", id="redirect that drops the question"),
+    pytest.param(
+        answer(303, Location="/graph"), "redirects to http://127.0.0.1", id="redirect that drops the question"
+    ),
     pytest.param(answer(307, Location="/again"), "and on and on", id="redirects without an end"),
 ]
 
@@ -101,7 +105,10 @@ FAILED: list[Any] = [
     pytest.param(answer(204), "does not answer (HTTP 204)", 1, id="204"),
     pytest.param(answer(200, b'{"status":"success"}'), "is no answer of Prometheus", 1, id="no data"),
     pytest.param(
-        answer(200, b'{"status":"success","data":{"resultType":"vector","result":[]}}'), "is no answer", 1, id="a vector"
+        answer(200, b'{"status":"success","data":{"resultType":"vector","result":[]}}'),
+        "is no answer",
+        1,
+        id="a vector",
     ),
     pytest.param(answer(200, HUGE), "more than 64 MiB", 1, id="huge"),
     pytest.param(answer(200, gzip.compress(HUGE), Content_Encoding="gzip"), "more than 64 MiB", 1, id="huge, packed"),
@@ -207,7 +214,7 @@ def test_too_long_an_answer_is_asked_for_in_halves() -> None:
 
     with fake_server() as server:
         server.acts = [by_size(server)]
-        source = source_of(server, StandingClock(NOW_S), **{})
+        source = source_of(server, StandingClock(NOW_S))
         source.close()
         asked = choice("step_time_ms=t_ms", gpu=False, url=server.url, window_s=150, settle_s=0)
         source = open_prometheus(asked, clock=StandingClock(NOW_S), environment={})

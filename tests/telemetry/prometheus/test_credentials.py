@@ -21,7 +21,7 @@ from modekeeper.telemetry.prometheus.transport import checked_url
 from modekeeper.telemetry.recorder import RawRecorder
 
 OK = answer(200, body_of([({"__name__": "t_ms", **pod("trainer-0")}, [(T0_MS / 1000, 5)])]))
-SECRET = "s3cret-Token.with_odd~chars="
+SECRET = "s3cret-Token.with_odd~chars="  # noqa: S105 - opens nothing
 TOKEN, USER = "MODEKEEPER_PROMETHEUS_TOKEN_FILE", "MODEKEEPER_PROMETHEUS_USERNAME"
 PASSWORD, CA = "MODEKEEPER_PROMETHEUS_PASSWORD_FILE", "MODEKEEPER_PROMETHEUS_CA_FILE"
 
@@ -127,9 +127,14 @@ def test_credentials_that_cannot_be_used(tmp_path: Path, variables: dict[str, st
     paths = {name: written(tmp_path / name, data) for name, data in contents.items()}
     paths |= {"missing": str(tmp_path / "missing"), "folder": str(tmp_path)}
     environment = {name: value.format(**paths) for name, value in variables.items()}
-    with fake_server(OK) as server, pytest.raises(BadInputError) as caught:
-        source = open_prometheus(asked(server.url), clock=StandingClock(T0_MS / 1000), environment=environment)
-        list(source.blocks(Running()))
+    with fake_server(OK) as server:
+
+        def read() -> None:
+            source = open_prometheus(asked(server.url), clock=StandingClock(T0_MS / 1000), environment=environment)
+            list(source.blocks(Running()))
+
+        with pytest.raises(BadInputError) as caught:
+            read()
     assert server.requests == []
     assert words in str(caught.value)
     assert SECRET not in str(caught.value)
@@ -236,7 +241,9 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], ssl.S
         folder = tmp_path_factory.getbasetemp()
         files = ["-keyout", f"{name}.key", "-out", f"{name}.pem"]
         names = ["-subj", "/CN=prometheus", "-addext", "subjectAltName=IP:127.0.0.1", "-days", "2"]
-        _openssl(folder, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", *files, *names)
+        _openssl(
+            folder, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", *files, *names
+        )
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(folder / f"{name}.pem", folder / f"{name}.key")
         return context

@@ -15,9 +15,14 @@ from tests.telemetry.prometheus.story import AFTER, ALWAYS, CALM, CHAPTERS, NAME
 from modekeeper.cli.clocks import SystemClock
 from modekeeper.model.block import SampleBlock
 from modekeeper.model.errors import BadInputError
+from modekeeper.telemetry.prometheus.answer import is_success
 from modekeeper.telemetry.prometheus.choice import PrometheusChoice
 from modekeeper.telemetry.prometheus.opening import open_prometheus, open_prometheus_recording
+from modekeeper.telemetry.prometheus.promql import PodSelector
+from modekeeper.telemetry.prometheus.queries import plan_queries
+from modekeeper.telemetry.prometheus.server import LiveServer
 from modekeeper.telemetry.prometheus.source import PrometheusSource
+from modekeeper.telemetry.prometheus.windows import SERVER_POINTS, Window
 from modekeeper.telemetry.recorder import RawRecorder
 
 CHAPTER_S = 5.0
@@ -104,6 +109,20 @@ def _once_more(story: Story, name: str, rows: list[Row], folder: Path) -> None:
 def test_more_points_than_the_server_gives_at_once(story: Story, name: str) -> None:
     with source_of(story.choice(name, window_s=12_000)) as source:
         assert len(rows_of(source.blocks(Running()))) >= 1
+
+
+@pytest.mark.parametrize(("points", "answered"), [(SERVER_POINTS, True), (SERVER_POINTS + 2, False)])
+def test_how_many_points_the_server_gives_at_once(story: Story, points: int, answered: bool) -> None:
+    choice = story.choice(NAMESPACES[0])
+    (query, *_) = plan_queries(choice, PodSelector(choice)).queries
+    last_ms = round(story.began_s[-1]) * 1000 if story.began_s else 1_767_225_600_000
+    window = Window(last_ms - (points - 1) * 1000, last_ms, 1000)
+    with closing(LiveServer(choice, clock=SystemClock(), environment={}, recorder=None)) as server:
+        if answered:
+            assert is_success(server.ask(query, window, Running()) or b"")
+        else:
+            with pytest.raises(BadInputError, match="exceeded maximum resolution of 11,000 points"):
+                server.ask(query, window, Running())
 
 
 def test_exact_pods_and_a_container(story: Story) -> None:

@@ -55,7 +55,9 @@ NODE = {"node": "node-a", "gpu_model": "NVIDIA H100"}
         pytest.param(gpus("DCGM_FI_DEV_GPU_UTIL", 90, 70), {"gpu_util_pct": 80.0}, id="utilisation: mean"),
         pytest.param(gpus("DCGM_FI_DEV_GPU_UTIL", 1), {"gpu_util_pct": 1.0}, id="1 of 100 stays 1"),
         pytest.param(gpus("DCGM_FI_PROF_GR_ENGINE_ACTIVE", 1), {"gpu_util_pct": 100.0}, id="1 of 1 is 100"),
-        pytest.param(gpus("DCGM_FI_PROF_GR_ENGINE_ACTIVE", 1.002), {"gpu_util_pct": 100.0}, id="a ratio that overshoots"),
+        pytest.param(
+            gpus("DCGM_FI_PROF_GR_ENGINE_ACTIVE", 1.002), {"gpu_util_pct": 100.0}, id="a ratio that overshoots"
+        ),
         pytest.param(
             [*gpus("DCGM_FI_PROF_GR_ENGINE_ACTIVE", 0.25), *gpus("DCGM_FI_DEV_GPU_UTIL", 90)],
             {"gpu_util_pct": 90.0},
@@ -289,15 +291,19 @@ def test_rare_scrapes_are_noticed() -> None:
 )
 def test_what_is_not_there_is_said(held: list[Held], note: str) -> None:
     source = source_over(MemoryServer(held, [(0, 0)]), choice("step_time_ms=t_ms"))
-    assert source.notes == ()
+    before = source.notes
     list(source.blocks(Running()))
+    assert before == ()
     assert any(note in found for found in source.notes)
 
 
 @pytest.mark.parametrize(
     ("more", "note"),
     [
-        ({"warnings": ["store gateway\n is \x1b[31maway"]}, "may be incomplete: the server warns: store gateway\\x0a is"),
+        (
+            {"warnings": ["store gateway\n is \x1b[31maway"]},
+            "may be incomplete: the server warns: store gateway\\x0a is",
+        ),
         ({"infos": ["metric might not be a counter"]}, "the server remarks: metric might not be a counter"),
     ],
 )

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -22,20 +23,19 @@ NOW_S = 1_767_225_600
 STEP_S = 15
 
 
-def serves(server: FakeServer, clock: StandingClock, **trouble: Any) -> Act:
+def serves(server: FakeServer, clock: StandingClock) -> Act:
     """Worker ``n`` took ``n + 1`` ms more than the number of the step; nothing younger than the clock is there."""
 
     def act(connection: Any) -> None:
         form = server.requests[-1].form
-        for text, status in trouble.items():
-            if text in form["query"]:
-                answer(status)(connection)
-                return
         start, end = (round(float(form[name])) for name in ("start", "end"))
         times = [t for t in range(start, end + 1, STEP_S) if t <= clock.now_s]
         assert len(range(start, end + 1, STEP_S)) <= SERVER_POINTS
-        series = [
-            {"metric": {"__name__": "t_ms", **pod(f"trainer-{n}")}, "values": [[t, f"{t % 100_000 + n}"] for t in times]}
+        series: list[Any] = [
+            {
+                "metric": {"__name__": "t_ms"} | pod(f"trainer-{n}"),
+                "values": [[t, f"{t % 100_000 + n}"] for t in times],
+            }
             for n in range(2)
         ]
         said = {"status": "success", "warnings": ["ä\u2028b"], "data": {"resultType": "matrix", "result": series}}
@@ -77,7 +77,7 @@ def test_each_read_gives_what_has_settled_since() -> None:
     asked_for = [request.form for request in server.requests if "t_ms" in request.form["query"]]
     points = [(float(form["start"]), float(form["end"])) for form in asked_for]
     assert all(end + 30 <= clock.now_s for _, end in points)
-    assert all(before[1] < after[0] for before, after in zip(points, points[1:], strict=False)), "nothing twice"
+    assert all(before[1] < after[0] for before, after in pairwise(points)), "nothing twice"
     assert [len(block) for block in blocks] == [20, 1, 2, 40, 1]
 
 
@@ -228,17 +228,26 @@ def test_a_replay_goes_on_in_another_process(tmp_path: Path) -> None:
         (b"", "does not begin"),
         (b"{}\n", "no line of a recording"),
         (b"junk\n", "no line of a recording"),
-        (b'{"kind":"prometheus_exchange","query":"","start_ms":0,"end_ms":0,"step_ms":1,"status":200}\n', "does not begin"),
+        (
+            b'{"kind":"prometheus_exchange","query":"","start_ms":0,"end_ms":0,"step_ms":1,"status":200}\n',
+            "does not begin",
+        ),
         (b"[" * 100_000 + b"\n", "no line of a recording"),
-        (b'{"kind":"prometheus_recording","version":2,"choice":{"url":"","namespace":"a"}}\n', "no line of a recording"),
+        (
+            b'{"kind":"prometheus_recording","version":2,"choice":{"url":"","namespace":"a"}}\n',
+            "no line of a recording",
+        ),
         (b'{"kind":"prometheus_recording","version":1,"choice":{"url":"","namespace":"a"}}\n', "whose pods"),
         (
             b'{"kind":"prometheus_recording","version":1,"choice":{"url":"","namespace":"A","workload":"a"}}\n',
             "no namespace name",
         ),
         (
-            b'{"kind":"prometheus_recording","version":1,"choice":{"url":"","namespace":"a","workload":"a"}}\n'
-            b'{"kind":"prometheus_recording","version":1,"choice":{"url":"","namespace":"b","workload":"a"}}\n',
+            b"".join(
+                b'{"kind":"prometheus_recording","version":1,"choice":{"url":"","namespace":"%s","workload":"a"}}\n'
+                % name
+                for name in (b"a", b"b")
+            ),
             "different questions",
         ),
     ],

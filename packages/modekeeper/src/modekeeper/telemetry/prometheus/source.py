@@ -14,12 +14,12 @@ from modekeeper.ports.clock import StopSignal
 from modekeeper.telemetry.counting import IngestTally, TallyState
 from modekeeper.telemetry.prometheus.account import Account
 from modekeeper.telemetry.prometheus.answer import Answer, parse_answer
+from modekeeper.telemetry.prometheus.failures import TooMuchError
 from modekeeper.telemetry.prometheus.joining import gpus_heard, join
 from modekeeper.telemetry.prometheus.promql import PodSelector
 from modekeeper.telemetry.prometheus.queries import Query, QueryPlan
 from modekeeper.telemetry.prometheus.recording import ExchangeRecorder
 from modekeeper.telemetry.prometheus.roster import Roster, RosterState
-from modekeeper.telemetry.prometheus.failures import TooMuchError
 from modekeeper.telemetry.prometheus.tables import tabulate
 from modekeeper.telemetry.prometheus.windows import Window
 from modekeeper.telemetry.recorder import RecorderPosition
