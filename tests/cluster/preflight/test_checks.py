@@ -34,7 +34,7 @@ from modekeeper.cluster.preflight.checks.gpu import (
 )
 from modekeeper.cluster.preflight.checks.telemetry import chosen_container
 from modekeeper.cluster.preflight.facts import Subject
-from modekeeper.cluster.preflight.gather import MOST_NODES
+from modekeeper.cluster.preflight.gather import MOST_NODES, gather
 from modekeeper.model.cluster import ClusterUnreachableError
 
 
@@ -80,8 +80,11 @@ def test_a_cluster_that_is_away_is_told_after_one_deadline() -> None:
         cluster.fail(
             method, ClusterUnreachableError("no answer from https://memory.invalid:6443 within 10 s"), times=None
         )
-    facts = facts_of(cluster)
-    assert len(cluster.asked) <= 4
+    for threads in (1, 2, 4, 20):
+        cluster.asked.clear()
+        facts = gather(cluster, subject(), threads=threads)
+        assert len(cluster.asked) <= threads
+        assert top_blocker(check_all(facts)) == "client_unavailable"
     found = {each.name: each for each in check_all(facts)}
     assert (found["reachable"].status, found["reachable"].blocker) == ("fail", "client_unavailable")
     assert "no answer from" in found["reachable"].detail

@@ -28,7 +28,7 @@ __all__ = ["exit_code", "preflight"]
 
 _LONGEST_DETAIL = 300
 _WRITING = "modekeeper.reports.folder.preflight_run"
-"""What judges and writes. It is imported while the cluster is thinking: that is a quarter of the time of a preflight."""
+"""What judges and writes; it is imported while the cluster is thinking."""
 
 
 @click.command(

@@ -81,5 +81,5 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def answers(self) -> tuple[object, ...]:
         """Everything that was asked for, whether it was answered or not."""
-        fields = (self.version, self.resource, self.namespace, self.workload, self.names, self.nodes, self.daemon_sets)
+        fields = (self.version, self.namespace, self.workload, self.names, self.nodes, self.daemon_sets)
         return (*fields, self.horizontal_autoscalers, self.vertical_autoscalers, *self.access.values())
