@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import msgspec
 
 from modekeeper.artifacts.contracts.reports import ClosedLoopReport
 from modekeeper.artifacts.provenance import provenance
@@ -127,15 +128,15 @@ def decide_into(
     """Run the loop once over the telemetry asked for, into the folder ``out``."""
     store = FolderStore(out)
     settings, catalog = settings_from(decision, target)
-    job = ClosedLoopJob(
-        name=name,
-        settings=settings,
-        apply=apply,
-        catalog=catalog,
-        cost=CostModel(gpus=gpus, gpu_hour_usd=gpu_hour_usd),
-        provenance=provenance(),
-    )
     with reading(telemetry, clock) as what:
+        job = ClosedLoopJob(
+            name=name,
+            settings=msgspec.structs.replace(settings, cluster_knobs=dict(what.knobs)),
+            apply=apply,
+            catalog=catalog,
+            cost=CostModel(gpus=gpus, gpu_hour_usd=gpu_hour_usd),
+            provenance=provenance(),
+        )
         return run_closed_loop(store, what, job, clock)
 
 

@@ -1,8 +1,6 @@
 """From the options of a command to the settings of the loop."""
 
 import os
-from collections.abc import Mapping
-from types import MappingProxyType
 
 from modekeeper.cli.console import warn
 from modekeeper.cli.files import read_small_file
@@ -21,8 +19,6 @@ from modekeeper.reports.folder.decision_facts import CatalogUse
 
 __all__ = ["apply_request", "detectors_from", "refuse_apply", "settings_from"]
 
-NO_KNOBS: Mapping[str, float] = MappingProxyType({})
-
 
 def detectors_from(false_alarms_per_day: float | None) -> DetectorSettings:
     """The settings of the detectors; the one that is a user's to give, or its default."""
@@ -31,9 +27,7 @@ def detectors_from(false_alarms_per_day: float | None) -> DetectorSettings:
     return DetectorSettings(false_alarms_per_day=false_alarms_per_day)
 
 
-def settings_from(
-    decision: DecisionChoice, target: Target, cluster_knobs: Mapping[str, float] = NO_KNOBS
-) -> tuple[LoopSettings, CatalogUse]:
+def settings_from(decision: DecisionChoice, target: Target) -> tuple[LoopSettings, CatalogUse]:
     """The settings of the loop, and which catalog is in force.
 
     A given catalog that cannot be trusted changes nothing: the built-in one stays, and a warning says so.
@@ -58,7 +52,6 @@ def settings_from(
         cooldown_s=decision.cooldown_s,
         approve_advanced=decision.approve_advanced,
         operator_knobs=_known_knobs(decision.knobs),
-        cluster_knobs=dict(cluster_knobs),
         detectors=detectors_from(decision.false_alarms_per_day),
     )
     source = "built-in" if decision.catalog is None or not choice.trusted else decision.catalog

@@ -34,6 +34,7 @@ def reading(choice: TelemetryChoice, clock: Clock) -> Iterator[Reading]:
                 stop=stop,
                 # What runs was asked for so much by the clock, not by its own times.
                 duration_s=None if choice.is_live else choice.duration_s,
+                knobs=telemetry.knobs,
                 describe_source=telemetry.part,
                 describe_recording=telemetry.recording,
                 advanced=lambda count: progress.advance(count, telemetry.share_read),

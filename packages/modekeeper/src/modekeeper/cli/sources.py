@@ -2,10 +2,12 @@
 
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -18,7 +20,12 @@ from modekeeper.ports.telemetry import TelemetrySource
 from modekeeper.telemetry.file import FileSource, open_files
 from modekeeper.telemetry.following import Following
 from modekeeper.telemetry.recorder import RawRecorder
+from modekeeper.telemetry.recordings import RecordingKind, recording_among
 from modekeeper.telemetry.synthetic import SyntheticSource, scenario_names
+
+if TYPE_CHECKING:
+    from modekeeper.telemetry.pods.replay import PodRecordingSource
+    from modekeeper.telemetry.prometheus.source import PrometheusSource
 
 __all__ = ["OpenTelemetry", "opened"]
 
@@ -46,6 +53,9 @@ class OpenTelemetry:
     """What a person should know about it; complete after reading."""
     share_read: Callable[[], float | None] = _nobody_knows
     """How much of it has been read, from 0 to 1; ``None`` where nobody knows how much there is."""
+
+    knobs: Mapping[str, float] = MappingProxyType({})
+    """What the live pods were last told."""
 
     @property
     def name(self) -> str:
@@ -97,7 +107,35 @@ def opened(choice: TelemetryChoice, clock: Clock, *, for_watch_every_s: float | 
 def _files(
     choice: TelemetryChoice, clock: Clock, recorder: RawRecorder | None, for_watch: bool
 ) -> Iterator[OpenTelemetry]:
-    source: FileSource = open_files(
+    source = _file_source(choice, clock, recorder, for_watch)
+    try:
+        yield OpenTelemetry(
+            kind="file",
+            source=source,
+            recorder=recorder,
+            label=choice.label,
+            notes=lambda: source.notes,
+            share_read=lambda: source.share_read if isinstance(source, FileSource) else None,
+        )
+    finally:
+        source.close()
+
+
+def _file_source(
+    choice: TelemetryChoice, clock: Clock, recorder: RawRecorder | None, for_watch: bool
+) -> "FileSource | PodRecordingSource | PrometheusSource":
+    recording = recording_among(choice.paths)
+    if recording is RecordingKind.PROMETHEUS:
+        from modekeeper.telemetry.prometheus.opening import open_prometheus_recording  # noqa: PLC0415
+
+        if recorder is not None:
+            raise BadInputError("a recording of Prometheus is not recorded again: copy the file.")
+        return open_prometheus_recording(Path(choice.paths[0]))
+    if recording is RecordingKind.POD_LOGS:
+        from modekeeper.telemetry.pods.replay import open_recording  # noqa: PLC0415
+
+        return open_recording(choice.paths[0], recorder=recorder)
+    return open_files(
         choice.paths,
         clock=clock,
         # Watch reads what there is at each interval: following would never let an iteration end.
@@ -106,17 +144,36 @@ def _files(
         recorder=recorder,
         jobs=None if choice.jobs is msgspec.UNSET else choice.jobs,
     )
-    try:
-        yield OpenTelemetry(
-            kind="file",
-            source=source,
-            recorder=recorder,
-            label=choice.label,
-            notes=lambda: source.notes,
-            share_read=lambda: source.share_read,
-        )
-    finally:
-        source.close()
+
+
+@contextmanager
+def _pods(
+    choice: TelemetryChoice, clock: Clock, recorder: RawRecorder | None, for_watch: bool
+) -> Iterator[OpenTelemetry]:
+    from modekeeper.cli.cluster_options import opened_cluster  # noqa: PLC0415 - see _prometheus
+    from modekeeper.cluster.live_knobs import live_knobs  # noqa: PLC0415
+    from modekeeper.telemetry.pods.opening import PodLogsChoice, open_pod_logs  # noqa: PLC0415
+
+    asked = PodLogsChoice(
+        namespace=choice.target.namespace,
+        workload=choice.target.name,
+        kind=choice.target.kind,
+        container=choice.container,
+        since_s=None if choice.duration_s is None or choice.follow else math.ceil(choice.duration_s),
+    )
+    follows = choice.follow and not for_watch
+    with opened_cluster(choice.cluster, clock, os.environ) as reader:
+        source = open_pod_logs(reader, asked, live=for_watch or choice.follow, recorder=recorder)
+        try:
+            yield OpenTelemetry(
+                kind="k8s",
+                source=Following(source, clock, _LOOK_AGAIN_S) if follows else source,
+                recorder=recorder,
+                notes=lambda: source.notes,
+                knobs=live_knobs(reader, choice.target),
+            )
+        finally:
+            source.close()
 
 
 @contextmanager
@@ -153,7 +210,7 @@ def _prometheus(
         source.close()
 
 
-_OPENERS = {"file": _files, "prometheus": _prometheus}
+_OPENERS = {"file": _files, "k8s": _pods, "prometheus": _prometheus}
 
 
 def _synthetic(choice: TelemetryChoice, for_watch_every_s: float | None) -> TelemetrySource:

@@ -125,10 +125,12 @@ def _watch(
         stop_on_signals() as stop,
         opened(telemetry, clock, for_watch_every_s=interval) as open_telemetry,
     ):
+        # How the cluster is asked is no matter; which one it is, is.
+        which = ClusterOptions(kubeconfig=cluster.kubeconfig, context=cluster.context)
         plan = WatchPlan(
             name=open_telemetry.name,
-            watched=canonical_digest(msgspec.structs.replace(telemetry, follow=False)),
-            settings=settings,
+            watched=canonical_digest(msgspec.structs.replace(telemetry, follow=False, cluster=which)),
+            settings=msgspec.structs.replace(settings, cluster_knobs=dict(open_telemetry.knobs)),
             interval_s=interval,
             max_iterations=1 if apply else max_iterations,
             keep=keep,

@@ -107,7 +107,7 @@ def parse_answer(body: bytes) -> Answer:
             raise _no_answer(body) from error
     if found.status != "success":
         kind, text = _shown(found.error_type) or "unknown", _shown(found.error)
-        raise FailedError(f"Prometheus could not answer ({kind}): {text or 'it gave no reason'}")
+        raise FailedError(f"Prometheus could not answer ({kind}): {text or 'it gave no reason'}. Look at its log.")
     if found.data is None or found.data.result_type != "matrix":
         raise _no_answer(body)
     series = [_series(each) for each in found.data.result]

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
-__all__ = ["MOST_POINTS", "Window", "aligned_down", "cut"]
+__all__ = ["MOST_POINTS", "SERVER_POINTS", "Window", "aligned_down", "cut"]
 
 SERVER_POINTS = 11_000
 """Most points of a series that a server gives in one answer."""
