@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 from tests.cluster.preflight.clusters import (
     DAEMON_SETS,
@@ -36,6 +37,8 @@ from modekeeper.cluster.preflight.checks.telemetry import chosen_container
 from modekeeper.cluster.preflight.facts import Subject
 from modekeeper.cluster.preflight.gather import MOST_NODES, gather
 from modekeeper.model.cluster import ClusterUnreachableError
+from modekeeper.model.errors import BadInputError
+from modekeeper.telemetry.pods.selection import SIDECARS, choose_container
 
 
 def check(name: str, cluster: MemoryCluster, about: Subject | None = None) -> PreflightCheck:
@@ -274,6 +277,34 @@ def test_the_container_is_chosen_where_there_is_one_choice(
     about = subject(container=named)
     assert check("container", cluster, about).status == status
     assert chosen_container(facts_of(cluster, about)) == chosen
+
+
+def test_the_container_is_the_one_that_observe_takes_from_the_pods() -> None:
+    trains, helps = {"name": "main"}, {"name": "istio-proxy"}
+    for containers, annotations in (
+        ([trains, helps], {}),
+        ([helps], {}),
+        ([trains, {"name": "second"}], {}),
+        ([trains, helps], {"kubectl.kubernetes.io/default-container": "istio-proxy"}),
+        ([], {}),
+    ):
+        cluster = with_trainer(
+            spec__template__spec__containers=containers, spec__template__metadata__annotations=annotations
+        )
+        pod = {"metadata": {"name": "p", "annotations": annotations}, "spec": {"containers": containers}}
+        about = msgspec.structs.replace(subject(), sidecars=SIDECARS)
+        try:
+            taken = choose_container(pod, None)
+        except BadInputError:
+            taken = None
+        assert chosen_container(facts_of(cluster, about)) == taken
+
+
+def test_the_telemetry_annotation_may_be_on_the_object() -> None:
+    cluster = with_trainer(
+        metadata__annotations={"modekeeper/telemetry": "stdout-jsonl"}, spec__template__metadata__annotations={}
+    )
+    assert check("telemetry_annotation", cluster).status == "pass"
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from modekeeper.model.errors import BadInputError
 from modekeeper.model.workload import WorkloadKind, find_workload_kind
 from modekeeper.policy.wording import shown
 from modekeeper.ports.clock import Clock
+from modekeeper.telemetry.pods.selection import SIDECARS
 
 if TYPE_CHECKING:
     from modekeeper.artifacts.contracts.preflight import PreflightReport
@@ -58,7 +59,9 @@ def preflight(
 
     Exit code 0 when nothing stops, 1 when no cluster answers, 2 when something else stops.
     """
-    subject = Subject(kind=_kind(target), namespace=target.namespace, name=target.name, container=container)
+    subject = Subject(
+        kind=_kind(target), namespace=target.namespace, name=target.name, container=container, sidecars=SIDECARS
+    )
     clock = clock_from(os.environ)
     started = clock.now()
     facts = _facts(cluster, subject, clock)

@@ -43,6 +43,8 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     container: str | None = None
     """The container that somebody named."""
+    sidecars: frozenset[str] = frozenset()
+    """Names of containers that are known not to train."""
 
     @property
     def target(self) -> Target:
