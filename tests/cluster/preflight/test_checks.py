@@ -292,12 +292,12 @@ def test_the_container_is_the_one_that_observe_takes_from_the_pods() -> None:
             spec__template__spec__containers=containers, spec__template__metadata__annotations=annotations
         )
         pod = {"metadata": {"name": "p", "annotations": annotations}, "spec": {"containers": containers}}
-        about = msgspec.structs.replace(subject(), sidecars=SIDECARS)
+        facts = msgspec.structs.replace(facts_of(cluster), sidecars=SIDECARS)
         try:
             taken = choose_container(pod, None)
         except BadInputError:
             taken = None
-        assert chosen_container(facts_of(cluster, about)) == taken
+        assert chosen_container(facts) == taken
 
 
 def test_the_telemetry_annotation_may_be_on_the_object() -> None:

@@ -43,8 +43,6 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     container: str | None = None
     """The container that somebody named."""
-    sidecars: frozenset[str] = frozenset()
-    """Names of containers that are known not to train."""
 
     @property
     def target(self) -> Target:
@@ -72,6 +70,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     horizontal_autoscalers: tuple[JsonObject, ...] | NoAnswer
     vertical_autoscalers: tuple[JsonObject, ...] | NoAnswer
     """None where the cluster has no such kind."""
+    sidecars: frozenset[str] = frozenset()
+    """Names of containers that are known not to train."""
 
     @property
     def identity(self) -> str | None:

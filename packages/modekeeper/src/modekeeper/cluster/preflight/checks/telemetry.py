@@ -79,7 +79,7 @@ def chosen_container(facts: Facts) -> str | None:
     templates = _templates(facts)
     if facts.subject.container is not None:
         return facts.subject.container if facts.subject.container in _names(templates) else None
-    chosen = {_chosen(template, facts.subject.sidecars) for template in templates}
+    chosen = {_chosen(template, facts.sidecars) for template in templates}
     return next(iter(chosen)) if len(chosen) == 1 else None
 
 
