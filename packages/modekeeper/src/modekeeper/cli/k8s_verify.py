@@ -15,13 +15,14 @@ from modekeeper.cli.options import DURATION, examples, json_option, out_option
 from modekeeper.cluster.kubectl_version import KubectlVersion, kubectl_version
 from modekeeper.cluster.verify.gather import gather
 from modekeeper.model.cluster import ClusterConfigError
-from modekeeper.model.decision import Plan
 from modekeeper.model.errors import BadInputError, ModeKeeperError
 from modekeeper.ports.clock import Clock
 from modekeeper.reports.folder.verify_run import VerifyRun
 from modekeeper.reports.verify_summary import verify_lines
 
-__all__ = ["verify"]
+__all__ = ["VALID_FOR_S", "verify", "verify_into"]
+
+VALID_FOR_S = 15 * 60.0
 
 _SHORTEST_S, _LONGEST_S = 1.0, 24 * 3600.0
 
@@ -55,13 +56,7 @@ def verify(plan_path: str, valid_for_s: float, cluster: ClusterOptions, out: str
     """
     if not _SHORTEST_S <= valid_for_s <= _LONGEST_S:
         raise BadInputError("--valid-for is a second at least and a day at most. Give one like 15m.")
-    clock = clock_from(os.environ)
-    run = VerifyRun(FolderStore(Path(out)), plan_path, valid_for_s, clock)
-    plan = plan_or_error(plan_path)
-    if isinstance(plan, ModeKeeperError):
-        run.refused(plan, None)
-        raise plan
-    report = _report(run, plan, cluster, clock)
+    report = verify_into(Path(out), plan_path, valid_for_s=valid_for_s, cluster=cluster, clock=clock_from(os.environ))
     if as_json:
         print_json(report)
     else:
@@ -71,7 +66,20 @@ def verify(plan_path: str, valid_for_s: float, cluster: ClusterOptions, out: str
     return _code(report)
 
 
-def _report(run: VerifyRun, plan: Plan, cluster: ClusterOptions, clock: Clock) -> K8sVerifyReport:
+def verify_into(
+    out: Path, plan_path: str, *, valid_for_s: float, cluster: ClusterOptions, clock: Clock
+) -> K8sVerifyReport:
+    """Verify a plan, into the folder ``out``.
+
+    Raises:
+        BadInputError: the plan is none; the folder says so too.
+        ClusterConfigError: the way to the cluster cannot be told; the folder says so too.
+    """
+    run = VerifyRun(FolderStore(out), plan_path, valid_for_s, clock)
+    plan = plan_or_error(plan_path)
+    if isinstance(plan, ModeKeeperError):
+        run.refused(plan, None)
+        raise plan
     try:
         with opened_cluster(cluster, clock, os.environ) as reader:
             facts = gather(reader, plan)
