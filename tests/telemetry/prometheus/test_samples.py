@@ -212,6 +212,16 @@ def test_a_gpu_that_two_jobs_scrape_counts_once() -> None:
     assert counters.dropped_by_reason == {"duplicate": 1}
 
 
+def test_a_gpu_that_three_jobs_scrape_counts_once() -> None:
+    held = [
+        Held("DCGM_FI_DEV_GPU_UTIL", gpu(0, job=job), values)
+        for job, values in (("a", {0: 10}), ("b", {1: 20}), ("c", {0: 90, 1: 90}))
+    ]
+    rows, counters = read(held, last=1)
+    assert [row["gpu_util_pct"] for row in rows] == [10.0, 20.0]
+    assert counters.dropped_by_reason == {"duplicate": 2}
+
+
 def test_instances_of_a_shared_gpu_are_told_apart() -> None:
     held = [Held("DCGM_FI_DEV_FB_USED", gpu(0, GPU_I_ID=str(n)), {0: 100 * n}) for n in (1, 2)]
     rows, counters = read(held)

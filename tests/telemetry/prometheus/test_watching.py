@@ -186,6 +186,25 @@ def test_a_recording_replays_to_the_byte(tmp_path: Path, append: bool) -> None:
     assert replay.describe == f"recording {path}"
 
 
+def test_an_answer_that_was_none_is_recorded_and_not_replayed(tmp_path: Path) -> None:
+    path = tmp_path / "raw.jsonl"
+    clock = StandingClock(NOW_S)
+    with fake_server() as server:
+        good = serves(server, clock)
+        server.acts = [good, answer(200, b"<html>log in</html>"), good]
+        recorder = RawRecorder(path)
+        source = open_prometheus(asked(server.url), clock=clock, environment={}, recorder=recorder)
+        with pytest.raises(FailedError):
+            list(source.blocks(Running()))
+        blocks = watched(source, clock, [15])
+        source.close()
+        recorder.close()
+    replay = open_prometheus_recording(path)
+    assert rows_of(replay.blocks(Running())) == rows_of(blocks)
+    assert "log in" in path.read_text()
+    assert "1 windows of the recording are not whole" in replay.notes[0]
+
+
 def test_a_recording_that_a_full_disk_cut_off_replays_up_to_there(tmp_path: Path) -> None:
     path = tmp_path / "raw.jsonl"
     clock = StandingClock(NOW_S)
