@@ -202,7 +202,7 @@ def test_an_answer_that_was_none_is_recorded_and_not_replayed(tmp_path: Path) ->
     replay = open_prometheus_recording(path)
     assert rows_of(replay.blocks(Running())) == rows_of(blocks)
     assert "log in" in path.read_text()
-    assert "1 windows of the recording are not whole" in replay.notes[0]
+    assert "not whole, and left out: 1" in replay.notes[0]
 
 
 def test_a_recording_that_a_full_disk_cut_off_replays_up_to_there(tmp_path: Path) -> None:
@@ -286,6 +286,7 @@ def test_a_position_of_something_else_is_refused() -> None:
     source = source_over(MemoryServer(held, [(0, 0)]), choice("loss=l"))
     list(source.blocks(Running()))
     position = source.position()
+    assert json.loads(json.dumps(position)) == position, "plain JSON values"
     for other in (choice("loss=k"), choice("loss=l", workload="other"), choice("loss=l", step_s=30)):
         with pytest.raises(BadInputError, match="of other pods, metrics or steps"):
             source_over(MemoryServer([], []), other).resume(position)
