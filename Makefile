@@ -36,10 +36,11 @@ test: $(VENV)/.dev ## install, and run the tests
 test-heavy: $(VENV)/.bench ## long fuzzing, kill and soak runs at their full counts
 	MODEKEEPER_TEST_HEAVY=1 $(BIN)/python -m pytest -n 2 -m heavy tests
 
-cluster-tools: ## find or build the programs of a real Kubernetes (needs Go; the first build takes long)
+cluster-tools: ## find or build the programs of a real Kubernetes, and kwok (needs Go; the first build takes long)
 	@tests/cluster/tools/build.sh
+	@tests/cluster/tools/build.sh kwok
 
-test-cluster: $(VENV)/.dev ## the tests against a real Kubernetes control plane, started for them
+test-cluster: $(VENV)/.dev ## the tests against a real Kubernetes, started for them; a node needs root
 	$(BIN)/python -m pytest tests/cluster
 
 lint: $(VENV)/.dev ## formatting, lint rules, types and import contracts

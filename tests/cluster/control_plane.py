@@ -21,17 +21,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-TOOLS = Path(__file__).parent / "tools"
-HOST = "127.0.0.1"
+from tests.cluster.users import GROUPS, kubeconfig, write_kubeconfig
 
-GROUPS: Mapping[str, Sequence[str]] = {
-    "admin": ("system:masters",),
-    "stranger": (),
-    "guest": (),
-    "system:kube-controller-manager": (),
-    "system:kube-scheduler": (),
-}
-"""Who may log in, and the groups they are in. ``stranger`` has no rights; ``guest`` has those that a test binds."""
+TOOLS = Path(__file__).parent / "tools"
+AUDIT_POLICY = Path(__file__).parent / "audit-policy.yaml"
+HOST = "127.0.0.1"
+SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
@@ -59,14 +54,14 @@ class Answer:
     body: Any
 
 
-def find_binaries(environment: Mapping[str, str] = os.environ) -> Path:
-    """The folder of the binaries.
+def find_binaries(environment: Mapping[str, str] = os.environ, of: str = "kubernetes") -> Path:
+    """The folder of the binaries of ``kubernetes``, or of ``kwok``.
 
     Raises:
         ControlPlaneError: there is none; the text is one line that says how to get them.
     """
     done = subprocess.run(
-        [TOOLS / "build.sh", "--find"], capture_output=True, text=True, check=False, env=dict(environment)
+        [TOOLS / "build.sh", "--find", of], capture_output=True, text=True, check=False, env=dict(environment)
     )
     if done.returncode != 0:
         raise ControlPlaneError(done.stderr.strip().removeprefix("ERROR: "))
@@ -110,9 +105,26 @@ class ControlPlane:
     def server(self) -> str:
         return f"https://{HOST}:{self.port}"
 
+    @property
+    def audit_log(self) -> Path:
+        """What the API server was asked; ``audit.events`` reads it."""
+        return self.folder / "audit.log"
+
     def kubeconfig(self, user: str) -> Path:
-        """The path of the kubeconfig file of one user of ``GROUPS``."""
+        """The path of the kubeconfig file of one user of ``users.GROUPS``."""
         return self.folder / "kubeconfig" / f"{user.replace(':', '-')}.json"
+
+    def write_kubeconfig(self, path: Path, user: str, *, namespace: str | None = None, context: str = "test") -> Path:
+        """Write one more kubeconfig of a user, with a current namespace and a context of that name."""
+        document = kubeconfig(
+            server=self.server,
+            authority=self.folder / "ca.crt",
+            user=user,
+            token=self.tokens[user],
+            namespace=namespace,
+            context=context,
+        )
+        return write_kubeconfig(path, document)
 
     def environment(self, user: str) -> dict[str, str]:
         """The environment in which a Kubernetes client is that user, and finds nobody else's settings."""
@@ -132,8 +144,9 @@ class ControlPlane:
         )
 
     def request(self, user: str, path: str, method: str = "GET", body: Any = None) -> Answer:
-        """One request as a user, past every client library."""
-        headers = {"Authorization": f"Bearer {self.tokens[user]}", "Content-Type": "application/json"}
+        """One request as a user, past every client library; a patch is a JSON merge patch."""
+        kind = "application/merge-patch+json" if method == "PATCH" else "application/json"
+        headers = {"Authorization": f"Bearer {self.tokens[user]}", "Content-Type": kind}
         return _request(
             self.folder, self.port, path, method, body=None if body is None else json.dumps(body), headers=headers
         )
@@ -187,7 +200,7 @@ def _attempt(folder: Path, binaries: Path) -> Iterator[ControlPlane]:
     plane = ControlPlane(
         folder,
         binaries,
-        ports=dict(zip(names, _free_ports(len(names)), strict=True)),
+        ports=dict(zip(names, free_ports(len(names)), strict=True)),
         tokens={user: secrets.token_urlsafe(32) for user in GROUPS},
     )
     _write_certificates(folder)
@@ -196,11 +209,11 @@ def _attempt(folder: Path, binaries: Path) -> Iterator[ControlPlane]:
         _start(plane)
         yield plane
     finally:
-        _end(plane.processes)
+        end_processes(plane.processes)
         shutil.rmtree(folder / "etcd", ignore_errors=True)  # its log is preallocated: 64 MB of nothing
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     with ExitStack() as stack:
         taken = [stack.enter_context(socket.create_server((HOST, 0))) for _ in range(count)]
         return [server.getsockname()[1] for server in taken]
@@ -242,21 +255,7 @@ def _write_users(plane: ControlPlane) -> None:
     lines = [f'{plane.tokens[user]},{user},{user},"{",".join(groups)}"' for user, groups in GROUPS.items()]
     (plane.folder / "tokens.csv").write_text("".join(f"{line}\n" for line in lines))
     for user in GROUPS:
-        config = {
-            "apiVersion": "v1",
-            "kind": "Config",
-            "clusters": [
-                {
-                    "name": "test",
-                    "cluster": {"server": plane.server, "certificate-authority": str(plane.folder / "ca.crt")},
-                }
-            ],
-            "users": [{"name": user, "user": {"token": plane.tokens[user]}}],
-            "contexts": [{"name": "test", "context": {"cluster": "test", "user": user}}],
-            "current-context": "test",
-        }
-        # Every JSON document is a YAML document.
-        plane.kubeconfig(user).write_text(json.dumps(config))
+        plane.write_kubeconfig(plane.kubeconfig(user), user)
 
 
 def _start(plane: ControlPlane) -> None:
@@ -300,6 +299,14 @@ def _api_server_flags(plane: ControlPlane) -> list[str]:
         f"--token-auth-file={folder / 'tokens.csv'}",
         "--anonymous-auth=false",
         "--authorization-mode=Node,RBAC",
+        f"--kubelet-client-certificate={folder / 'serving.crt'}",
+        f"--kubelet-client-key={folder / 'serving.key'}",
+        f"--kubelet-certificate-authority={folder / 'ca.crt'}",
+        "--kubelet-preferred-address-types=InternalIP",
+        f"--audit-policy-file={AUDIT_POLICY}",
+        f"--audit-log-path={plane.audit_log}",
+        "--audit-log-mode=blocking",
+        "--audit-log-maxsize=10000",  # megabytes: one file for the whole session
         "--service-cluster-ip-range=10.99.0.0/24",
         "--service-account-issuer=https://kubernetes.default.svc",
         f"--service-account-key-file={folder / 'sa.pub'}",
@@ -316,6 +323,9 @@ def _controller_flags(plane: ControlPlane, name: str) -> list[str]:
         f"--secure-port={plane.ports[name]}",
         f"--tls-cert-file={folder / 'serving.crt'}",
         f"--tls-private-key-file={folder / 'serving.key'}",
+        # A thousand pods in seconds: as many requests as they like.
+        "--kube-api-qps=1000",
+        "--kube-api-burst=2000",
     ]
     if name == "kube-controller-manager":
         flags += ["--use-service-account-credentials=true", f"--root-ca-file={folder / 'ca.crt'}"]
@@ -323,18 +333,22 @@ def _controller_flags(plane: ControlPlane, name: str) -> list[str]:
 
 
 def _start_part(plane: ControlPlane, name: str, flags: Sequence[str]) -> None:
-    """Start a program with its own session, so that Ctrl-C reaches only the tests, which then end it in order."""
+    plane.processes[name] = started([plane.binaries / name, *flags], plane.folder, name)
+
+
+def started(command: Sequence[str | Path], folder: Path, name: str) -> subprocess.Popen[bytes]:
+    """Start a program in a folder, where ``NAME.log`` is what it says; it ends with the tests that started it."""
     # Where the tests are killed there is nobody to end it: the kernel does, on Linux.
     tied = ["setpriv", "--pdeathsig", "KILL", "--"] if shutil.which("setpriv") else []
-    with (plane.folder / f"{name}.log").open("wb") as log:
-        plane.processes[name] = subprocess.Popen(
-            [*tied, plane.binaries / name, *flags],
-            cwd=plane.folder,
-            env={"PATH": os.defpath, "HOME": str(plane.folder)},
+    with (folder / f"{name}.log").open("wb") as log:
+        return subprocess.Popen(
+            [*tied, *command],
+            cwd=folder,
+            env={"PATH": SYSTEM_PATH, "HOME": str(folder)},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            start_new_session=True,
+            start_new_session=True,  # Ctrl-C reaches only the tests, which then end it in order
         )
 
 
@@ -360,7 +374,7 @@ def _check_alive(plane: ControlPlane) -> None:
             raise kind(f"{name} ended with {process.returncode}; the last line of {log}: {last!r}")
 
 
-def _end(processes: Mapping[str, subprocess.Popen[bytes]]) -> None:
+def end_processes(processes: Mapping[str, subprocess.Popen[bytes]]) -> None:
     """End what was started, the last one first: politely, and after a deadline not."""
     try:
         for process in reversed(list(processes.values())):

@@ -216,9 +216,9 @@ def test_everything_ends_with_its_owner(control_plane: ControlPlane, tmp_path: P
 def test_a_port_that_was_taken_meanwhile_is_no_trouble(
     control_plane: ControlPlane, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    taken = [control_plane.ports["etcd"], *control_plane_module._free_ports(4)]
-    offers = [taken, control_plane_module._free_ports(5)]
-    monkeypatch.setattr(control_plane_module, "_free_ports", lambda count: offers.pop(0)[:count])
+    taken = [control_plane.ports["etcd"], *control_plane_module.free_ports(4)]
+    offers = [taken, control_plane_module.free_ports(5)]
+    monkeypatch.setattr(control_plane_module, "free_ports", lambda count: offers.pop(0)[:count])
     with running_control_plane(tmp_path, find_binaries()) as other:
         assert other.request("admin", "/version").status == 200
     assert offers == []

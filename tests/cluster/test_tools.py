@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import sys
 import warnings
 from pathlib import Path
 
@@ -130,6 +131,20 @@ def test_a_folder_named_by_the_user_that_lacks_a_program_is_not_passed_over(path
     assert "no program 'kube-scheduler'" in said
 
 
+def test_kwok_has_a_cache_of_its_own(path: Path) -> None:
+    assert "run make cluster-tools" in one_line(tools(path, "--find", "kwok"))
+    put_go(path)
+    assets = {"KUBEBUILDER_ASSETS": str(path.parent / "assets")}  # which is Kubernetes' folder, and not looked into
+    built = tools(path, "kwok", **assets)
+    assert built.returncode == 0, built.stderr
+    folder = Path(built.stdout.rstrip("\n"))
+    assert folder.parent == cache_of(path).with_name("kwok")
+    assert [each.name for each in folder.iterdir()] == ["kwok"]
+    assert "sigs.k8s.io/kwok/cmd/kwok" in (folder / "kwok").read_text()
+    assert tools(path, "--find", "kwok", **assets).stdout == built.stdout
+    assert "run make cluster-tools" in one_line(tools(path, "--find"))
+
+
 def test_an_unknown_word_is_refused(path: Path) -> None:
     assert "'--fnid'" in one_line(tools(path, "--fnid"))
 
@@ -142,11 +157,36 @@ def test_the_reason_for_a_skip_is_one_line_that_names_the_target(tmp_path: Path)
     )
 
 
+@pytest.mark.parametrize("required", [False, True])
+def test_a_run_without_the_programs_says_so_and_fails_where_it_may_not_skip(tmp_path: Path, required: bool) -> None:
+    """In a process of its own: what is asked here is how a whole run goes."""
+    environment = {
+        "PATH": os.environ["PATH"],
+        "XDG_CACHE_HOME": str(tmp_path),
+        "MODEKEEPER_REQUIRE_CLUSTER": str(int(required)),
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "tests/cluster/test_audit.py"],
+        cwd=Path(__file__).parents[2],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    said = done.stdout + done.stderr
+    assert "NOT tested against a real Kubernetes: the binaries of" in said
+    assert "passed" not in said
+    assert ("skipped" in said, "errors" in said) == (not required, required)
+    assert done.returncode == int(required)
+
+
 def test_shellcheck_finds_nothing() -> None:
     tool = shutil.which("shellcheck")
     if tool is None:
         warnings.filterwarnings("default", message="shellcheck is not installed")
-        warnings.warn("shellcheck is not installed: build.sh is NOT linted here", stacklevel=1)
+        warnings.warn("shellcheck is not installed: the scripts are NOT linted here", stacklevel=1)
         pytest.skip("shellcheck is not installed")
-    done = subprocess.run([tool, TOOLS / "build.sh"], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [tool, *TOOLS.glob("*.sh"), TOOLS.parents[2] / ".ci" / "run"], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stdout

@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
-# The binaries of a real Kubernetes for the tests: finds them, else builds them from the modules pinned in go.mod.
+# The binaries of a real Kubernetes for the tests, and of kwok, which pretends to be many nodes: finds them, else builds
+# them from the modules pinned in go.mod and ../kwok/go.mod.
 #
-#   build.sh          find or build, and print the folder they are in
-#   build.sh --find   print the folder, or end with 1 where there is none; builds nothing, reads no network
+#   build.sh [kubernetes|kwok]          find or build, and print the folder they are in
+#   build.sh --find [kubernetes|kwok]   print the folder, or end with 1 where there is none; builds nothing, reads no network
 #
-# KUBEBUILDER_ASSETS, where set, names the folder, and nothing is built. Otherwise it is a cache outside the checkout,
-# keyed by version. A build appears there whole or not at all.
+# KUBEBUILDER_ASSETS, where set, names the folder of Kubernetes, and it is not built. Otherwise it is a cache outside the
+# checkout, keyed by version. A build appears there whole or not at all.
 set -euo pipefail
 export LC_ALL=C
 
-readonly WANTED=(etcd kube-apiserver kube-controller-manager kube-scheduler kubectl kubelet)
 readonly NEEDED_TO_FIND=(etcd kube-apiserver kube-controller-manager kube-scheduler kubectl)
 readonly VERSION_PACKAGE=k8s.io/component-base/version
 
@@ -63,34 +63,53 @@ build() {
 build_all() {
   local folder=$1 program
   export GOTOOLCHAIN=local GOWORK=off CGO_ENABLED=0
-  for program in "${WANTED[@]}"; do
+  for program in "${wanted[@]}"; do
     printf 'building %s\n' "$program" >&2
     case $program in
       etcd) build go.etcd.io/etcd/server/v3 etcd "$folder" ;;
+      kwok) build sigs.k8s.io/kwok/cmd/kwok kwok "$folder" ;;
       *) build "k8s.io/kubernetes/cmd/$program" "$program" "$folder" ;;
-    esac >>"$log" 2>&1 || fail "building $program of Kubernetes $version failed: the log is $log"
+    esac >>"$log" 2>&1 || fail "building $program of $title $version failed: the log is $log"
   done
 }
 
-cd "$(dirname "${BASH_SOURCE[0]}")"
-mode=${1:-}
-[[ -z $mode || $mode == --find ]] || fail "build.sh knows no '$mode': call it with nothing, or with --find"
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+mode='' what=kubernetes
+for word in "$@"; do
+  case $word in
+    --find) mode=--find ;;
+    kubernetes | kwok) what=$word ;;
+    *) fail "build.sh knows no '$word': its words are --find, kubernetes and kwok" ;;
+  esac
+done
+case $what in
+  kubernetes)
+    title=Kubernetes module=k8s.io/kubernetes store=kube
+    wanted=(etcd kube-apiserver kube-controller-manager kube-scheduler kubectl kubelet)
+    cd "$here"
+    ;;
+  kwok)
+    title=kwok module=sigs.k8s.io/kwok store=kwok
+    wanted=(kwok)
+    cd "$here/../kwok"
+    ;;
+esac
 
-if [[ -n ${KUBEBUILDER_ASSETS:-} ]]; then
+if [[ $what == kubernetes && -n ${KUBEBUILDER_ASSETS:-} ]]; then
   missing=$(lacks "$KUBEBUILDER_ASSETS" "${NEEDED_TO_FIND[@]}")
   [[ -z $missing ]] || fail "KUBEBUILDER_ASSETS is set, and its folder has no program '$missing': complete it, or unset the variable and run make cluster-tools"
   (cd "$KUBEBUILDER_ASSETS" && pwd)
   exit
 fi
 
-version=$(pinned k8s.io/kubernetes)
-[[ -n $version ]] || fail "go.mod names no version of k8s.io/kubernetes: restore tests/cluster/tools/go.mod"
-cache=${XDG_CACHE_HOME:-${HOME:?is not set}/.cache}/modekeeper/kube
-if [[ -z $(lacks "$cache/$version" "${WANTED[@]}") ]]; then
+version=$(pinned "$module")
+[[ -n $version ]] || fail "go.mod names no version of $module: restore $PWD/go.mod"
+cache=${XDG_CACHE_HOME:-${HOME:?is not set}/.cache}/modekeeper/$store
+if [[ -z $(lacks "$cache/$version" "${wanted[@]}") ]]; then
   printf '%s\n' "$cache/$version"
   exit
 fi
-[[ $mode != --find ]] || fail "the binaries of Kubernetes $version are not built: run make cluster-tools"
+[[ $mode != --find ]] || fail "the binaries of $title $version are not built: run make cluster-tools"
 
 check_go
 mkdir -p "$cache"
@@ -98,11 +117,11 @@ log=$cache/$version.log
 partial=$(mktemp -d "$cache/.partial-$version-XXXXXX")
 trap 'rm -rf "$partial"' EXIT
 : >"$log"
-printf 'building Kubernetes %s, which takes many minutes; the log is %s\n' "$version" "$log" >&2
+printf 'building %s %s, which takes minutes; the log is %s\n' "$title" "$version" "$log" >&2
 build_all "$partial"
 chmod 755 "$partial"
 # Another build may have been faster: then its result stays. What is incomplete goes.
-if [[ -n $(lacks "$cache/$version" "${WANTED[@]}") ]]; then
+if [[ -n $(lacks "$cache/$version" "${wanted[@]}") ]]; then
   rm -rf "${cache:?}/$version"
   mv -T "$partial" "$cache/$version"
 fi

@@ -19,6 +19,7 @@ class DropReason(StrEnum):
     OUT_OF_ORDER = "out_of_order"
     CLOCK_SKEW = "clock_skew"
     TOO_LONG = "too_long"
+    NO_TELEMETRY = "no_telemetry"
 
 
 class RepairReason(StrEnum):

@@ -17,6 +17,8 @@ class Arrival(msgspec.Struct, array_like=True, gc=False):
     line: int
     excerpt: bytes
     repairs: tuple[RepairReason, ...] = ()
+    records: int = 1
+    """How many records went into it: more than one where those of single ranks were merged."""
 
 
 def moved_to(arrival: Arrival, ts_ms: int, reason: RepairReason) -> Arrival:
