@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 from tests.cluster.preflight.clusters import (
     DAEMON_SETS,
@@ -34,8 +35,10 @@ from modekeeper.cluster.preflight.checks.gpu import (
 )
 from modekeeper.cluster.preflight.checks.telemetry import chosen_container
 from modekeeper.cluster.preflight.facts import Subject
-from modekeeper.cluster.preflight.gather import MOST_NODES
+from modekeeper.cluster.preflight.gather import MOST_NODES, gather
 from modekeeper.model.cluster import ClusterUnreachableError
+from modekeeper.model.errors import BadInputError
+from modekeeper.telemetry.pods.selection import SIDECARS, choose_container
 
 
 def check(name: str, cluster: MemoryCluster, about: Subject | None = None) -> PreflightCheck:
@@ -80,8 +83,11 @@ def test_a_cluster_that_is_away_is_told_after_one_deadline() -> None:
         cluster.fail(
             method, ClusterUnreachableError("no answer from https://memory.invalid:6443 within 10 s"), times=None
         )
-    facts = facts_of(cluster)
-    assert len(cluster.asked) <= 4
+    for threads in (1, 2, 4, 20):
+        cluster.asked.clear()
+        facts = gather(cluster, subject(), threads=threads)
+        assert len(cluster.asked) <= threads
+        assert top_blocker(check_all(facts)) == "client_unavailable"
     found = {each.name: each for each in check_all(facts)}
     assert (found["reachable"].status, found["reachable"].blocker) == ("fail", "client_unavailable")
     assert "no answer from" in found["reachable"].detail
@@ -271,6 +277,34 @@ def test_the_container_is_chosen_where_there_is_one_choice(
     about = subject(container=named)
     assert check("container", cluster, about).status == status
     assert chosen_container(facts_of(cluster, about)) == chosen
+
+
+def test_the_container_is_the_one_that_observe_takes_from_the_pods() -> None:
+    trains, helps = {"name": "main"}, {"name": "istio-proxy"}
+    for containers, annotations in (
+        ([trains, helps], {}),
+        ([helps], {}),
+        ([trains, {"name": "second"}], {}),
+        ([trains, helps], {"kubectl.kubernetes.io/default-container": "istio-proxy"}),
+        ([], {}),
+    ):
+        cluster = with_trainer(
+            spec__template__spec__containers=containers, spec__template__metadata__annotations=annotations
+        )
+        pod = {"metadata": {"name": "p", "annotations": annotations}, "spec": {"containers": containers}}
+        facts = msgspec.structs.replace(facts_of(cluster), sidecars=SIDECARS)
+        try:
+            taken = choose_container(pod, None)
+        except BadInputError:
+            taken = None
+        assert chosen_container(facts) == taken
+
+
+def test_the_telemetry_annotation_may_be_on_the_object() -> None:
+    cluster = with_trainer(
+        metadata__annotations={"modekeeper/telemetry": "stdout-jsonl"}, spec__template__metadata__annotations={}
+    )
+    assert check("telemetry_annotation", cluster).status == "pass"
 
 
 @pytest.mark.parametrize(

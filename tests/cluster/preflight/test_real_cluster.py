@@ -49,7 +49,7 @@ HPA: dict[str, Any] = {
     "spec": {"maxReplicas": 3, "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "trainer"}},
 }
 NODE: dict[str, Any] = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "gpu-node-of-preflight"}}
-CAPACITY = {"status": {"capacity": {"nvidia.com/gpu": "8"}, "allocatable": {"nvidia.com/gpu": "8"}}}
+CAPACITY = {"capacity": {"nvidia.com/gpu": "8"}, "allocatable": {"nvidia.com/gpu": "8"}}
 
 
 def create(plane: ControlPlane, path: str, body: dict[str, Any]) -> None:
@@ -68,12 +68,17 @@ def trainer(control_plane: ControlPlane, namespace: str) -> str:
 def gpu_node(control_plane: ControlPlane) -> Iterator[None]:
     """A node with eight GPUs, as far as the API server is concerned."""
     create(control_plane, "/api/v1/nodes", NODE)
-    status = f"/api/v1/nodes/{NODE['metadata']['name']}/status"
-    made = control_plane.request("admin", status).body
-    made["status"] = {**made["status"], **CAPACITY["status"]}
-    assert control_plane.request("admin", status, "PUT", made).status == 200
+    wait_until(lambda: has_gpus(control_plane), "the node has its GPUs")
     yield
     assert control_plane.request("admin", f"/api/v1/nodes/{NODE['metadata']['name']}", "DELETE").status == 200
+
+
+def has_gpus(plane: ControlPlane) -> bool:
+    """Write the capacity into the node's status; a controller that wrote in between makes it a conflict."""
+    path = f"/api/v1/nodes/{NODE['metadata']['name']}/status"
+    node = plane.request("admin", path).body
+    node["status"] = {**node["status"], **CAPACITY}
+    return plane.request("admin", path, "PUT", node).status == 200
 
 
 def facts(done: Done) -> tuple[Any, ...]:

@@ -4,9 +4,8 @@ import math
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -54,7 +53,7 @@ class OpenTelemetry:
     share_read: Callable[[], float | None] = _nobody_knows
     """How much of it has been read, from 0 to 1; ``None`` where nobody knows how much there is."""
 
-    knobs: Mapping[str, float] = MappingProxyType({})
+    knobs: Mapping[str, float] = field(default_factory=dict)
     """What the live pods were last told."""
 
     @property

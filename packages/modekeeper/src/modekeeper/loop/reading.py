@@ -1,8 +1,7 @@
 """One pass over telemetry: the source, when to stop, and how reports speak of it."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from types import MappingProxyType
+from dataclasses import dataclass, field
 
 from modekeeper.artifacts.contracts.parts import SourcePart
 from modekeeper.ports.clock import StopSignal
@@ -42,5 +41,5 @@ class Reading:
     duration_s: float | None
     describe_source: Callable[[], SourcePart]
     describe_recording: Callable[[], RawRecording | None]
-    knobs: Mapping[str, float] = MappingProxyType({})
+    knobs: Mapping[str, float] = field(default_factory=dict)
     advanced: Callable[[int], None] = lambda _count: None

@@ -70,6 +70,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     horizontal_autoscalers: tuple[JsonObject, ...] | NoAnswer
     vertical_autoscalers: tuple[JsonObject, ...] | NoAnswer
     """None where the cluster has no such kind."""
+    sidecars: frozenset[str] = frozenset()
+    """Names of containers that are known not to train."""
 
     @property
     def identity(self) -> str | None:
@@ -81,5 +83,5 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def answers(self) -> tuple[object, ...]:
         """Everything that was asked for, whether it was answered or not."""
-        fields = (self.version, self.resource, self.namespace, self.workload, self.names, self.nodes, self.daemon_sets)
+        fields = (self.version, self.namespace, self.workload, self.names, self.nodes, self.daemon_sets)
         return (*fields, self.horizontal_autoscalers, self.vertical_autoscalers, *self.access.values())

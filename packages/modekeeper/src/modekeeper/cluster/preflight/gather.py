@@ -10,6 +10,7 @@ from modekeeper.cluster.preflight.facts import Facts, NoAnswer, Subject, Why
 from modekeeper.cluster.preflight.rights import rights
 from modekeeper.cluster.verify.fields import text_at
 from modekeeper.model.cluster import AccessQuestion, ClusterContext, JsonObject, ObjectRef, Resource
+from modekeeper.policy.wording import listed
 from modekeeper.ports.cluster import ClusterReader
 
 __all__ = ["gather", "no_facts"]
@@ -45,9 +46,10 @@ def gather(
         meanwhile: what the caller's own thread does while the cluster is thinking.
     """
     needed = [right.question for right in rights(subject)]
+    seen: list[Resource] = []
     lookups: list[Question[Any]] = [
         Question(reader.server_version),
-        Question(lambda: _workload(reader, subject), needed[0]),
+        Question(lambda: _workload(reader, subject, seen), needed[0]),
         *(_may_i(reader, question) for question in needed),
         _one(reader, _NAMESPACES, subject.namespace, within=subject.namespace),
         _many(reader, _NODES, None, MOST_NODES),
@@ -55,15 +57,14 @@ def gather(
         _many(reader, _HPA, subject.namespace, _MOST_AUTOSCALERS),
         Question(lambda: _vertical(reader, subject.namespace), _right_to_list(_VPA, subject.namespace)),
     ]
-    version, found, *rest = ask_all(lookups, threads, meanwhile)
+    version, workload, *rest = ask_all(lookups, threads, meanwhile)
     access, others = rest[: len(needed)], rest[len(needed) :]
     namespace, nodes, daemon_sets, horizontal, vertical = others
-    resource, workload = found if isinstance(found, tuple) else (found, found)
     facts = Facts(
         subject=subject,
         context=reader.context,
         version=version,
-        resource=resource,
+        resource=seen[0] if seen else workload,
         namespace=namespace,
         workload=workload,
         names=NoAnswer(why=Why.NOT_ASKED, detail="not asked"),
@@ -97,28 +98,20 @@ def no_facts(subject: Subject, why: NoAnswer, context: ClusterContext | None = N
     )
 
 
-def _workload(reader: ClusterReader, subject: Subject) -> tuple[Resource | NoAnswer, JsonObject | NoAnswer]:
-    """The workload in the version to read it in; two answers, as one needs the other."""
-    resource = _served(reader, subject)
-    if isinstance(resource, NoAnswer):
-        return resource, resource
-    ref = ObjectRef(resource, subject.namespace, subject.name)
-    return resource, answer_of(Question(lambda: reader.get(ref), rights(subject)[0].question))
-
-
-def _served(reader: ClusterReader, subject: Subject) -> Resource | NoAnswer:
+def _workload(reader: ClusterReader, subject: Subject, seen: list[Resource]) -> JsonObject | NoAnswer:
+    """The workload in a version to read it in, which is put into ``seen``."""
     kind = subject.kind
-    if kind.group in _BUILT_IN_GROUPS:
-        return kind.resource()
-    served = answer_of(Question(lambda: reader.served_versions(kind.group)))
-    if isinstance(served, NoAnswer):
-        return served
-    version = next((known for known in kind.versions if known in served), None)
-    if version is None:
-        has = f"serves {', '.join(served[:5])} of it" if served else "does not have it"
-        detail = f"{kind.kind} is {kind.group}/{' or '.join(kind.versions)}; the cluster {has}"
-        return NoAnswer(why=Why.MISSING, detail=detail)
-    return kind.resource(version)
+    version = kind.versions[0]
+    if kind.group not in _BUILT_IN_GROUPS:
+        served = reader.served_versions(kind.group)
+        known = next((known for known in kind.versions if known in served), None)
+        if known is None:
+            has = f"serves {listed(served)} of it" if served else "does not have it"
+            detail = f"{kind.kind} is {kind.group}/{' or '.join(kind.versions)}; the cluster {has}"
+            return NoAnswer(why=Why.MISSING, detail=detail)
+        version = known
+    seen.append(kind.resource(version))
+    return reader.get(ObjectRef(seen[0], subject.namespace, subject.name))
 
 
 def _vertical(reader: ClusterReader, namespace: str) -> _Objects:

@@ -2,6 +2,8 @@
 
 from datetime import datetime
 
+import msgspec
+
 from modekeeper.artifacts.contracts.preflight import PreflightCheck, PreflightContext, PreflightReport
 from modekeeper.artifacts.explain import ExplainLog
 from modekeeper.artifacts.store import FolderStore
@@ -19,6 +21,7 @@ from modekeeper.model.cluster import ClusterContext
 from modekeeper.ports.clock import Clock
 from modekeeper.reports.folder.publishing import path_in, publish_json, times
 from modekeeper.reports.preflight_summary import preflight_summary
+from modekeeper.telemetry.pods.selection import SIDECARS
 
 __all__ = ["write_preflight"]
 
@@ -26,7 +29,7 @@ __all__ = ["write_preflight"]
 def write_preflight(store: FolderStore, facts: Facts, clock: Clock, started: datetime) -> PreflightReport:
     """Judge the facts; write ``explain.jsonl``, ``preflight_summary.md`` and, last, ``preflight_latest.json``."""
     finished = clock.now()
-    report = _report(store, facts, started, finished)
+    report = _report(store, msgspec.structs.replace(facts, sidecars=SIDECARS), started, finished)
     explain = ExplainLog(clock)
     explain.add("preflight_started", target=report.target, started_at=report.started_at)
     for check in report.checks:

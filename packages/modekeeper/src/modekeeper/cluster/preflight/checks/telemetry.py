@@ -4,7 +4,7 @@ from modekeeper.artifacts.contracts.preflight import PreflightCheck
 from modekeeper.cluster.preflight.checks.verdicts import blocked, noted, passed, untold
 from modekeeper.cluster.preflight.facts import Facts, NoAnswer
 from modekeeper.cluster.preflight.pod_templates import PodTemplate, annotation_mounts, containers, pod_templates
-from modekeeper.cluster.verify.fields import text_at
+from modekeeper.cluster.verify.fields import text_at, texts_at
 from modekeeper.policy.wording import listed, shown
 
 __all__ = ["annotations_file", "chosen_container", "log_container", "telemetry_annotation"]
@@ -41,7 +41,8 @@ def telemetry_annotation(facts: Facts) -> PreflightCheck:
     templates = _templates(facts)
     if not templates:
         return untold(name, _untold(facts))
-    said = [template.annotations.get(ANNOTATION) for template in templates]
+    of_all = texts_at(facts.workload, "metadata", "annotations").get(ANNOTATION)
+    said = [template.annotations.get(ANNOTATION) or of_all for template in templates]
     wanted = f"{ANNOTATION}={STDOUT_JSON}"
     if all(value == STDOUT_JSON for value in said):
         return passed(name, f"{wanted}: each line of the log is one record")
@@ -74,16 +75,22 @@ def log_container(facts: Facts) -> PreflightCheck:
 
 
 def chosen_container(facts: Facts) -> str | None:
-    """The container somebody named, the only one, or the one the pods name as default; ``None`` where that is open."""
+    """The container somebody named, else the same one of every template; ``None`` where that is open."""
     templates = _templates(facts)
-    known = _names(templates)
     if facts.subject.container is not None:
-        return facts.subject.container if facts.subject.container in known else None
-    if len(known) == 1:
-        return known[0]
-    defaults = {template.annotations.get(_DEFAULT_CONTAINER) for template in templates}
-    only = next(iter(defaults)) if len(defaults) == 1 else None
-    return only if only in known else None
+        return facts.subject.container if facts.subject.container in _names(templates) else None
+    chosen = {_chosen(template, facts.sidecars) for template in templates}
+    return next(iter(chosen)) if len(chosen) == 1 else None
+
+
+def _chosen(template: PodTemplate, sidecars: frozenset[str]) -> str | None:
+    """As ``mk observe`` chooses in a pod: its default, else the only one, else the only one that may train."""
+    names = _names((template,))
+    default = template.annotations.get(_DEFAULT_CONTAINER)
+    if default in names:
+        return default
+    candidates = names if len(names) == 1 else [name for name in names if name not in sidecars]
+    return candidates[0] if len(candidates) == 1 else None
 
 
 def _templates(facts: Facts) -> tuple[PodTemplate, ...]:
