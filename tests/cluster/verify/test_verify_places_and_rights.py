@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import pytest
@@ -118,9 +119,7 @@ def test_doing_what_the_hints_say_until_none_is_left_is_enough(
         asked = judged.hints
         for hint in asked:
             grant_yaml(control_plane, hint.role_yaml)
-        wait_until(
-            lambda hints=asked: verify(control_plane, "guest", wanted).hints != hints, "the rules are in force", 10
-        )  # type: ignore[misc]
+        wait_until(partial(hints_differ, control_plane, wanted, asked), "the rules are in force", 10)
     assert judged.ok
 
 
