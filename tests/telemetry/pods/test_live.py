@@ -230,8 +230,11 @@ class Story:
         self.cluster = MemoryCluster()
         deployment(self.cluster)
         self.written = [0, 0, 0]
+        self.present = [0, 0, 0]
+        """Where the present instance of each began."""
         self.time_s = 0.0
-        self.unread = [False, False, False]
+        self.seen = [False, False, False]
+        """Whether a line of the present instance has been read: else one that starts again leaves no trace."""
         self.recording = folder / "raw.jsonl"
         for name in range(3):
             pod(self.cluster, f"trainer-{name}")
@@ -255,13 +258,12 @@ class Story:
                 step = self.written[name]
                 log.write(at(self.time_s), record(step, step * 1.0 + name / 10))
                 self.written[name] += 1
-            self.unread[name] = True
+            self.seen[name] = False
         elif kind == "break":
             log.break_connections()
-        elif kind == "restart" and not self.unread[name]:
-            # One that was started again twice, unseen, has lost lines for good: that is told elsewhere.
+        elif kind == "restart" and self.seen[name]:
             self.cluster.restart("default", f"trainer-{name}", "train")
-            self.unread[name] = True
+            self.present[name], self.seen[name] = self.written[name], False
         elif kind == "look":
             self.look_at_all()
         elif kind == "kill":
@@ -270,7 +272,7 @@ class Story:
     def look_at_all(self) -> None:
         self.watching.look()
         self.watching.until_read(sum(self.written))
-        self.unread = [False, False, False]
+        self.seen = [written > first for written, first in zip(self.written, self.present, strict=True)]
 
     def kill(self) -> None:
         self.watching.look()

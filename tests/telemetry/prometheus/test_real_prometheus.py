@@ -86,7 +86,7 @@ def test_every_sample_is_known(story: Story, tmp_path: Path) -> None:
         counters = source.counters()
         assert counters.dropped_by_reason == {"not_a_number": blanks}
         assert counters.read_total == counters.accepted_total + blanks
-        assert f"{blanks} values were DCGM's sign for no value" in source.notes
+        assert f"values that were DCGM's sign for no value: {blanks}" in source.notes
         _once_more(story, name, rows, tmp_path)
 
 

@@ -109,6 +109,27 @@ def test_metrics_of_the_trainer(field: str, metric: str, values: tuple[object, .
     assert row == expected
 
 
+def test_a_total_of_the_trainer_goes_with_what_dcgm_says_is_used() -> None:
+    held = [*gpus("DCGM_FI_DEV_FB_USED", 900, 700), *workers("total_mb", trainer_0=1000)]
+    row = one(held, "gpu_mem_total_mb=total_mb")
+    assert (row["gpu_mem_used_mb"], row["gpu_mem_total_mb"]) == (900.0, 1000.0)
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "no\npod", "No Pod"])
+def test_an_expression_cannot_invent_a_pod(name: str) -> None:
+    source = source_over(MemoryServer([Held("1 * t", {"pod": name}, {0: 5})], [(0, 0)]), choice("step_time_ms=1 * t"))
+    (row,) = rows_of(source.blocks(Running()))
+    assert row["workers"] == [5.0]
+    assert source.position()["workers"]["members"] == []
+
+
+def test_a_rank_that_is_none_is_not_looked_at() -> None:
+    held = [Held("t_ms", pod("trainer-0", rank=rank), {0: 5}) for rank in ("x" * 64, "\n")]
+    rows, counters = read(held, "step_time_ms=t_ms")
+    assert rows[0]["workers"] == [5.0]
+    assert counters.dropped_by_reason == {"duplicate": 1}
+
+
 def test_every_field_that_can_be_asked_for_can_be_read() -> None:
     suffix = {"step_time_ms": "_ms", "data_wait_ms": "_ms", "gpu_util_pct": "_pct", "gpu_mem_used_mb": "_mb"}
     suffix |= {"gpu_mem_total_mb": "_mb", "gpu_power_w": "_watts", "gpu_temp_c": "_celsius"}
@@ -145,7 +166,7 @@ def test_a_value_that_is_none_is_dropped_and_counted(metric: str, value: object)
     assert counters.accepted_total == 2
     source = source_over(MemoryServer(held, [(0, 0)]), choice())
     list(source.blocks(Running()))
-    assert ("1 values were DCGM's sign for no value" in source.notes) == (value in BLANKS)
+    assert ("values that were DCGM's sign for no value: 1" in source.notes) == (value in BLANKS)
 
 
 @pytest.mark.parametrize("value", [2**31, 2.0**47])
@@ -210,6 +231,16 @@ def test_a_gpu_that_two_jobs_scrape_counts_once() -> None:
     rows, counters = read(held)
     assert rows[0]["gpu_util_pct"] == 20.0
     assert counters.dropped_by_reason == {"duplicate": 1}
+
+
+def test_a_gpu_that_three_jobs_scrape_counts_once() -> None:
+    held = [
+        Held("DCGM_FI_DEV_GPU_UTIL", gpu(0, job=job), values)
+        for job, values in (("a", {0: 10}), ("b", {1: 20}), ("c", {0: 90, 1: 90}))
+    ]
+    rows, counters = read(held, last=1)
+    assert [row["gpu_util_pct"] for row in rows] == [10.0, 20.0]
+    assert counters.dropped_by_reason == {"duplicate": 2}
 
 
 def test_instances_of_a_shared_gpu_are_told_apart() -> None:

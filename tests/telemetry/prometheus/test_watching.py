@@ -186,6 +186,25 @@ def test_a_recording_replays_to_the_byte(tmp_path: Path, append: bool) -> None:
     assert replay.describe == f"recording {path}"
 
 
+def test_an_answer_that_was_none_is_recorded_and_not_replayed(tmp_path: Path) -> None:
+    path = tmp_path / "raw.jsonl"
+    clock = StandingClock(NOW_S)
+    with fake_server() as server:
+        good = serves(server, clock)
+        server.acts = [good, answer(200, b"<html>log in</html>"), good]
+        recorder = RawRecorder(path)
+        source = open_prometheus(asked(server.url), clock=clock, environment={}, recorder=recorder)
+        with pytest.raises(FailedError):
+            list(source.blocks(Running()))
+        blocks = watched(source, clock, [15])
+        source.close()
+        recorder.close()
+    replay = open_prometheus_recording(path)
+    assert rows_of(replay.blocks(Running())) == rows_of(blocks)
+    assert "log in" in path.read_text()
+    assert "not whole, and left out: 1" in replay.notes[0]
+
+
 def test_a_recording_that_a_full_disk_cut_off_replays_up_to_there(tmp_path: Path) -> None:
     path = tmp_path / "raw.jsonl"
     clock = StandingClock(NOW_S)
@@ -267,6 +286,7 @@ def test_a_position_of_something_else_is_refused() -> None:
     source = source_over(MemoryServer(held, [(0, 0)]), choice("loss=l"))
     list(source.blocks(Running()))
     position = source.position()
+    assert json.loads(json.dumps(position)) == position, "plain JSON values"
     for other in (choice("loss=k"), choice("loss=l", workload="other"), choice("loss=l", step_s=30)):
         with pytest.raises(BadInputError, match="of other pods, metrics or steps"):
             source_over(MemoryServer([], []), other).resume(position)

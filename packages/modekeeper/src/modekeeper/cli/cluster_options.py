@@ -3,7 +3,8 @@
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import wraps
-from typing import Any, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 import msgspec
@@ -12,6 +13,9 @@ from modekeeper.cli.options import DURATION
 from modekeeper.model.errors import BadInputError
 from modekeeper.ports.clock import Clock
 from modekeeper.ports.cluster import ClusterReader
+
+if TYPE_CHECKING:
+    from modekeeper.cluster.opening import ClusterChoice
 
 __all__ = ["ClusterOptions", "cluster_options", "opened_cluster"]
 
@@ -31,6 +35,20 @@ class ClusterOptions(msgspec.Struct, frozen=True, kw_only=True):
     """File that gets everything the cluster says."""
     replay_from: str | None = None
     """Such a file, to be asked instead of a cluster."""
+
+    @property
+    def choice(self) -> "ClusterChoice":
+        """The same, as the cluster's adapters take it."""
+        from modekeeper.cluster.opening import ClusterChoice  # noqa: PLC0415 - a usage error needs no client
+
+        return ClusterChoice(
+            client=self.client,
+            kubeconfig=None if self.kubeconfig is None else Path(self.kubeconfig),
+            context=self.context,
+            request_timeout_s=self.request_timeout_s,
+            record=None if self.record_to is None else Path(self.record_to),
+            replay=None if self.replay_from is None else Path(self.replay_from),
+        )
 
 
 def cluster_options(function: Callable[..., Any]) -> Callable[..., Any]:

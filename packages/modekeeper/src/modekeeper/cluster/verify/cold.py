@@ -7,7 +7,7 @@ from modekeeper.cluster.verify.fields import at, flag_at, items_at, labels_of, s
 from modekeeper.cluster.verify.workloads import reaches_a_template
 from modekeeper.model.cluster import JsonObject
 
-__all__ = ["cold_effect", "queue_of"]
+__all__ = ["cold_effect", "misses_template", "queue_of"]
 
 _QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
 
@@ -16,12 +16,14 @@ def cold_effect(kind: str, found: JsonObject, patch: JsonObject) -> EffectPart:
     """What a patch of the template of ``found`` would do to its pods, where nobody puts it back."""
     effect = _KINDS[kind](found)
     if effect.effect is Effect.RESTART and not reaches_a_template(kind, found, patch):
-        return _part(
-            Effect.INERT,
-            "patch_misses_template",
-            f"the pods of a {kind} are not made from the place this patch writes to: change its template by hand",
-        )
+        return misses_template(kind)
     return effect
+
+
+def misses_template(kind: str) -> EffectPart:
+    """Of a patch that writes where no pod comes from."""
+    detail = f"the pods of a {kind} are not made from the place this patch writes to: change its template by hand"
+    return _part(Effect.INERT, "patch_misses_template", detail)
 
 
 def queue_of(found: JsonObject) -> str | None:

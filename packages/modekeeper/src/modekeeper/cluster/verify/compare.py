@@ -1,5 +1,6 @@
 """What a dry run made of an object, against what was asked for."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,6 +19,8 @@ _COMPARED = (("metadata", "annotations"), ("metadata", "labels"), ("metadata", "
 """What admission may change on the way; the rest of the metadata is the API server's own, the status nobody's."""
 _MOST_PATHS = 10
 _LONGEST_PATH = 160
+_WHOLE_VALUE = re.compile(r'(Invalid value)s?: "?\{.*\}"?(: )')
+_CUT_VALUE = re.compile(r'(Invalid value)s?: "?\{.*')
 _NO_DRY_RUN = "does not support dry run"
 """``NewDryRunUnsupportedErr`` of k8s.io/apiserver (admission/plugin/webhook/errors)."""
 
@@ -102,8 +105,14 @@ def _refused(told: Told[DryRun]) -> DryRunPart:
     if not isinstance(error, ClusterAnswerError):
         return DryRunPart(status=DryRunStatus.FAILED, detail=visible(str(error)))
     status, sentence = _in_words(error)
-    detail = f"{sentence}: {error.detail}" if error.detail else sentence
+    detail = f"{sentence}: {_without_values(error.detail)}" if error.detail else sentence
     return DryRunPart(status=status, http_status=error.status, detail=visible(detail))
+
+
+def _without_values(detail: str) -> str:
+    """Where the API server repeats a whole object, only what it says of it; its end may have been cut off."""
+    told = _WHOLE_VALUE.sub(r"\1\2", detail)
+    return _CUT_VALUE.sub(r"\1", told)
 
 
 def _in_words(error: ClusterAnswerError) -> tuple[DryRunStatus, str]:  # noqa: PLR0911 - a table with conditions

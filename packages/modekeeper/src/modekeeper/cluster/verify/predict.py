@@ -10,14 +10,14 @@ from modekeeper.artifacts.contracts.k8s_verify import (
     EffectPart,
     VerifyProblem,
 )
-from modekeeper.cluster.verify.cold import cold_effect, queue_of
+from modekeeper.cluster.verify.cold import cold_effect, misses_template, queue_of
 from modekeeper.cluster.verify.compare import annotations_place, live_values, wanted_values
 from modekeeper.cluster.verify.facts import GpuFacts, ItemFacts
 from modekeeper.cluster.verify.fields import at, said
 from modekeeper.cluster.verify.gpus import gpu_request, needs_a_spare_pod, spare_gpus
 from modekeeper.cluster.verify.hot import hot_effect
 from modekeeper.cluster.verify.owners import controller_of, declared_by, repository_owner
-from modekeeper.cluster.verify.workloads import pod_templates
+from modekeeper.cluster.verify.workloads import pod_templates, reaches_a_template
 from modekeeper.model.cluster import JsonObject
 from modekeeper.model.decision import Actuation, PlanItem
 
@@ -43,8 +43,8 @@ def predict(facts: ItemFacts, gpus: GpuFacts | None, dry_run: DryRunPart, pod_dr
     found = facts.live.value if facts.live is not None else None
     if found is None:
         return Prediction(effect=_part(Effect.UNKNOWN, _NO_OBJECT, _NEVER_ASKED))
-    effect = _refused(dry_run, pod_dry_run) or _owned(found, facts.item) or _no_op(facts) or _by_kind(facts, found)
-    effect = _checked(effect, dry_run)
+    effect = _refused(facts, found, dry_run, pod_dry_run)
+    effect = effect or _owned(found, facts.item) or _no_op(facts) or _checked(_by_kind(facts, found), dry_run)
     problems, notes = _surge(facts, found, gpus) if effect.effect is Effect.RESTART else ((), [])
     return Prediction(effect=effect, problems=problems, notes=(*notes, *_notes(facts.item, found, effect)))
 
@@ -79,9 +79,20 @@ def _part(effect: Effect, reason: str, detail: str) -> EffectPart:
     return EffectPart(effect=effect, reason=reason, detail=detail)
 
 
-def _refused(dry_run: DryRunPart, pod_dry_run: DryRunPart) -> EffectPart | None:
+def _refused(facts: ItemFacts, found: JsonObject, dry_run: DryRunPart, pod_dry_run: DryRunPart) -> EffectPart | None:
+    """The API server said no. What is known of the kind says it better where it agrees."""
     refused = next((part for part in (dry_run, pod_dry_run) if part.status is DryRunStatus.REJECTED), None)
-    return None if refused is None else _part(Effect.REJECTED, "refused_by_api_server", refused.detail)
+    if refused is None:
+        return None
+    item = facts.item
+    if item.actuation is Actuation.COLD:
+        known = cold_effect(item.kind, found, item.patch)
+        if known.effect is Effect.REJECTED:
+            return _part(Effect.REJECTED, known.reason, f"{known.detail}; {refused.detail}")
+        if not reaches_a_template(item.kind, found, item.patch):
+            known = misses_template(item.kind)
+            return _part(Effect.REJECTED, known.reason, f"{known.detail}; {refused.detail}")
+    return _part(Effect.REJECTED, "refused_by_api_server", refused.detail)
 
 
 def _owned(found: JsonObject, item: PlanItem) -> EffectPart | None:

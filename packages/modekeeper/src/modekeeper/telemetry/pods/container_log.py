@@ -144,7 +144,9 @@ class ContainerLog:
             return PassEnd.GONE
         end, found = self._previous(how)
         if end is PassEnd.QUIET and not found:
-            self.put_gap("the last line read is not in the log any more: the node has rotated it away")
+            self.put_gap(
+                "the last line read is in no log any more: rotated away, or the container was started again twice"
+            )
         return end
 
     def _previous(self, how: "_Pass") -> tuple[PassEnd, bool]:

@@ -33,6 +33,7 @@ LOOSE_NAMES: dict[str, str] = {
 }  # fmt: skip
 """Names people give to fields in log lines, beside those of records. Underscores and blanks are told apart here."""
 
+_LAST_NAMES = {"step_time": "latency_s", "data_wait": "data_time_s"}
 _DURATIONS = {"step_time": "step_time_ms", "data_wait": "data_wait_ms"}
 _UNIT_MS = {
     "us": 0.001, "µs": 0.001, "ms": 1.0, "msec": 1.0, "millis": 1.0, "milliseconds": 1.0,
@@ -54,7 +55,7 @@ _PAIR = re.compile(
     re.IGNORECASE,
 )
 _BARE_COUNTER = re.compile(
-    r"\b(?P<name>step|iteration|iter|global_step)\s{0,12}[#\[]?\s{0,12}(?P<value>\d{1,18})\b(?!\s{0,12}[=:.%])",
+    r"\b(?P<name>step|iteration|iter|global_step)\s{0,12}[#\[]?\s{0,12}(?P<value>\d{1,18})\b(?!\s{0,12}(?:[=.%]|:\d))",
     re.IGNORECASE,
 )
 _RANK = re.compile(r"\[?\b(?:global[_ ])?rank[ :=_]?\s{0,12}(?P<rank>\d{1,5})\b\]?", re.IGNORECASE)
@@ -155,6 +156,9 @@ def _valued(name: str, value: str, unit: str) -> Iterator[tuple[str, object]]:
         scale = _UNIT_MS.get(unit)
         if scale is not None:
             yield _DURATIONS[name], _times(value, scale)
+        else:
+            # Under the field's last name, so that it hides no other value of it, and is counted as not usable.
+            yield _LAST_NAMES[name], f"{value} of an unknown unit"
     elif name == "gpu_mem":
         scale = _UNIT_MB.get(unit)
         if scale is not None:

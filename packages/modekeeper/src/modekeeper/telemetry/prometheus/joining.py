@@ -93,9 +93,10 @@ def _memory(tables: Mapping[str, Table], points: int) -> tuple[FloatColumn, Floa
     used = _by_entity(tables, "gpu_mem_used_mb")
     free = _by_entity(tables, "gpu_mem_free_mb")
     named = _by_entity(tables, "gpu_mem_total_mb")
-    totals = named or {each: used.get(each, nobody) + row for each, row in free.items()}
+    largest = _joined(Joined.MAX, list(named.values()), points)
+    totals = {each: used.get(each, nobody) + row for each, row in free.items()} | named
     if not used:
-        return nobody, _joined(Joined.MAX, list(named.values()), points)
+        return nobody, largest
     best, best_used, best_total = np.full(points, -1.0), nobody.copy(), nobody.copy()
     for entity, row in used.items():
         total = totals.get(entity, nobody)
@@ -105,7 +106,8 @@ def _memory(tables: Mapping[str, Table], points: int) -> tuple[FloatColumn, Floa
         best = np.where(more, share, best)
         best_used = np.where(more, row, best_used)
         best_total = np.where(more & (total > 0), total, np.where(more, np.nan, best_total))
-    return best_used, best_total
+    # Totals that are told of something else than what is used, of pods and not of GPUs, are still totals.
+    return best_used, np.where(np.isnan(best_total) & ~np.isnan(best_used), largest, best_total)
 
 
 def _by_entity(tables: Mapping[str, Table], part: str) -> dict[tuple[str, str], FloatColumn]:

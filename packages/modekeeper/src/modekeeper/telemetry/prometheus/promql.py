@@ -11,7 +11,7 @@ from modekeeper.model.errors import BadInputError
 from modekeeper.telemetry.counting import escape
 from modekeeper.telemetry.prometheus.choice import PrometheusChoice
 
-__all__ = ["PodSelector", "is_metric_name", "quoted"]
+__all__ = ["PodSelector", "is_metric_name", "is_object_name", "quoted"]
 
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _LONGEST_NAME = 253
@@ -23,6 +23,11 @@ _PARTS_BEHIND = "(-[a-z0-9]+){1,2}"
 def is_metric_name(text: str) -> bool:
     """Whether ``text`` is the name of a metric, and no expression."""
     return _METRIC.fullmatch(text) is not None
+
+
+def is_object_name(text: str) -> bool:
+    """Whether an object in Kubernetes, a pod for one, can be called ``text``."""
+    return len(text) <= _LONGEST_NAME and all(_LABEL.fullmatch(part) for part in text.split("."))
 
 
 def quoted(text: str) -> str:
@@ -86,8 +91,7 @@ def _literally(name: str) -> str:
 
 
 def _checked(what: str, name: str, *, dots: bool) -> str:
-    parts = name.split(".") if dots else [name]
-    if len(name) > _LONGEST_NAME or not all(_LABEL.fullmatch(part) for part in parts):
+    if not is_object_name(name) or (not dots and "." in name):
         shown = escape(name.encode("utf-8", "replace"), 80)
         raise BadInputError(
             f"'{shown}' is no {what} name in Kubernetes: give small letters, digits and dashes"

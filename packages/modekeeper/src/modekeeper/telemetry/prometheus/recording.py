@@ -126,7 +126,9 @@ class RecordedAnswers:
                 places.setdefault(Window(line.start_ms, line.end_ms, line.step_ms), {})[line.query] = offset
         self._places = {window: found for window, found in places.items() if wanted <= found.keys()}
         if len(self._places) < len(places):
-            self._notes.append(f"{len(places) - len(self._places)} windows of the recording are not whole: left out")
+            self._notes.append(
+                f"windows of the recording that are not whole, and left out: {len(places) - len(self._places)}"
+            )
 
     @property
     def describe(self) -> str:

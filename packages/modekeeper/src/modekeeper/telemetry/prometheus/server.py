@@ -19,6 +19,7 @@ _WAITS_S = (0.5, 1.0, 2.0)
 """Before the second, third and fourth try."""
 _MOST_WAIT_S = 30.0
 _LONGEST_GAP_MS = 31 * 86_400_000
+_GAP_NOTE = "nothing was read for more than 31 days: what is older is left out"
 _OK = 200
 _LOOPBACK = ("http://127.", "http://localhost", "http://[::1]")
 
@@ -72,7 +73,8 @@ class LiveServer:
             start_ms = aligned_down(end_ms - round(choice.window_s * 1000), step_ms) + step_ms
         elif last_ms - start_ms > _LONGEST_GAP_MS:
             start_ms = aligned_down(last_ms - _LONGEST_GAP_MS, step_ms)
-            self._notes.append("nothing was read for more than 31 days: what is older is left out")
+            if _GAP_NOTE not in self._notes:
+                self._notes.append(_GAP_NOTE)
         yield from cut(max(start_ms, 0), last_ms, step_ms)
 
     def ask(self, query: Query, window: Window, stop: StopSignal) -> bytes | None:

@@ -118,7 +118,7 @@ class PrometheusSource:
         """What a person should know: warnings of the server, blanks, gaps, metrics that are not there."""
         found = [*self._answers.notes, *self._warnings]
         if self._at.blanks:
-            found.append(f"{self._at.blanks} values were DCGM's sign for no value")
+            found.append(f"values that were DCGM's sign for no value: {self._at.blanks}")
         for roster, who in ((self._workers, "workers"), (self._gpus, "GPUs")):
             if roster.gappy:
                 found.append(
@@ -182,7 +182,7 @@ class PrometheusSource:
             gpus=self._gpus.state,
             recorder=self._recorder.position() if self._recorder else None,
         )
-        plain: dict[str, Any] = msgspec.to_builtins(position)
+        plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(position))
         return plain
 
     def resume(self, position: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ from modekeeper.model.ingest import DropReason, RepairReason
 from modekeeper.telemetry.counting import escape
 from modekeeper.telemetry.prometheus.account import Account, Place
 from modekeeper.telemetry.prometheus.answer import NO_TIME, Answer, Series
-from modekeeper.telemetry.prometheus.promql import PodSelector
+from modekeeper.telemetry.prometheus.promql import PodSelector, is_object_name
 from modekeeper.telemetry.prometheus.queries import Kind, Query
 from modekeeper.telemetry.prometheus.windows import Window
 
@@ -21,6 +21,7 @@ _BLANK = float(0x7FFFFFF0)
 """DCGM's smallest "there is no value"; those of 64-bit integers and of floats are larger. No figure asked for is."""
 _LARGEST = 2.0**53
 """No measurement is larger; steps beyond it would not be whole."""
+_LONGEST_RANK = 63
 _RANK_LABELS = ("rank", "global_rank", "worker_rank", "local_rank")
 
 Entity = tuple[str, str]
@@ -93,7 +94,7 @@ def _entity(kind: Kind, labels: Mapping[str, str], selector: PodSelector) -> Ent
     if kind is Kind.JOB:
         # An expression says itself what it is of; without a pod each of its series is something else.
         pod = labels.get("exported_pod") or labels.get("pod", "")
-        return (pod, _rank(labels)) if pod else ("", repr(sorted(labels.items())))
+        return (pod, _rank(labels)) if is_object_name(pod) else ("", repr(sorted(labels.items())))
     pod_of_ours = selector.pod_of(labels)
     if pod_of_ours is None:
         return DropReason.WRONG_SHAPE
@@ -104,7 +105,8 @@ def _entity(kind: Kind, labels: Mapping[str, str], selector: PodSelector) -> Ent
 
 
 def _rank(labels: Mapping[str, str]) -> str:
-    return next((labels[name] for name in _RANK_LABELS if name in labels), "")
+    found = next((labels[name] for name in _RANK_LABELS if name in labels), "")
+    return found if len(found) <= _LONGEST_RANK and found.isprintable() else ""
 
 
 def _points(series: Series, window: Window) -> NDArray[np.int64]:

@@ -130,8 +130,11 @@ class Transport:
 
     def _leave(self, question: "_Question") -> None:
         """Leave a question alone that did not come back; its thread closes the connection when it notices."""
+        client, self._client = self._client, None
         question.left.set()
-        self._client = None
+        if question.done.is_set() and client is not None:
+            # It came back this moment, and may not have seen that it was left.
+            client.close()
 
 
 class _Question(threading.Thread):
