@@ -55,7 +55,7 @@ def answer_error(asked: str, status: int, reason: str = "", detail: str = "") ->
         detail: its message, not escaped yet.
     """
     reason = shown(reason, _REASON_LIMIT) or _REASONS.get(status) or _phrase(status)
-    detail = shown(detail)
+    detail = _detail(detail)
     advice = _ADVICE.get(status) or (_ADVICE_OF_SERVER if status >= _FIRST_SERVER_ERROR else "")
     said = f"{status} {reason}" + (f": {detail}" if detail else "")
     end = "" if said.endswith((".", "…", "!", "?")) else "."
@@ -68,13 +68,25 @@ def status_error(asked: str, status: int, body: Any) -> ClusterAnswerError:
     if isinstance(body, dict) and body.get("kind") == "Status":
         code = body.get("code")
         known = code if isinstance(code, int) and not isinstance(code, bool) and 400 <= code <= 599 else status  # noqa: PLR2004
-        return answer_error(asked, known, shown(body.get("reason")), shown(body.get("message")))
+        return answer_error(asked, known, shown(body.get("reason")), _text(body.get("message")))
     return answer_error(asked, status, detail=body if isinstance(body, str) else "")
+
+
+def _detail(text: str) -> str:
+    """What is wrong often stands at the end, after the whole object: a long text is cut in its middle."""
+    if len(text) <= _DETAIL_LIMIT:
+        return shown(text)
+    half = _DETAIL_LIMIT // 2
+    return f"{shown(text[:half], half).rstrip('…')} … {shown(text[-half:])}"
 
 
 def bad_request(asked: str, detail: str) -> ClusterAnswerError:
     """400, as the API says it."""
     return answer_error(asked, HTTPStatus.BAD_REQUEST, "BadRequest", detail)
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
 
 
 def _phrase(status: int) -> str:
