@@ -1,6 +1,7 @@
 """The roles of ``deploy/rbac/``, put into a control plane as their files say, and bound to users of the tests."""
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +27,11 @@ def bind(plane: ControlPlane, user: str, namespace: str, *roles: str) -> None:
         name = f"modekeeper-{role}"
         admin(plane, "create", "rolebinding", name, f"--namespace={namespace}", f"--role={name}", f"--user={user}")
         rules = rules_of(plane, role, namespace)
-        wait_until(
-            lambda granted=rules: all(allowed(plane, user, namespace, rule) for rule in granted), f"{user} has {role}"
-        )
+        wait_until(partial(_has_all, plane, user, namespace, rules), f"{user} has {role}")
+
+
+def _has_all(plane: ControlPlane, user: str, namespace: str, rules: Rules) -> bool:
+    return all(allowed(plane, user, namespace, rule) for rule in rules)
 
 
 def bind_in_the_cluster(plane: ControlPlane, user: str) -> str:
