@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from modekeeper.cluster.opening import ClusterChoice, open_reader
 from tests.cluster import workloads
 from tests.cluster.control_plane import ControlPlane, wait_until
 from tests.cluster.node import Node
@@ -22,7 +23,6 @@ from tests.cluster.podlogs.proxy import Proxy, running_proxy
 from tests.cluster.users import kubeconfig, write_kubeconfig
 
 from modekeeper.cli.clocks import SystemClock
-from modekeeper.cluster.opening import ClusterChoice, open_reader
 from modekeeper.model.block import SampleBlock
 from modekeeper.telemetry.pods.followers import FollowLimits
 from modekeeper.telemetry.pods.opening import PodLogsChoice, open_pod_logs
@@ -154,9 +154,7 @@ def test_cut_connections_lose_and_double_nothing(
         time.sleep(2.0)
         proxy.refusing = False
         before = {name: len(taken(tmp_path)[name]) for name in names}
-        wait_until(
-            lambda: all(len(taken(tmp_path)[name]) > count + 50 for name, count in before.items()), "it goes on"
-        )
+        wait_until(lambda: all(len(taken(tmp_path)[name]) > count + 50 for name, count in before.items()), "it goes on")
         running.finish()
     assert proxy.cuts > 8
     numbers = taken(tmp_path)
@@ -201,7 +199,9 @@ def test_a_killed_container_is_read_on(
         os.kill(shell_of(node, pod), signal.SIGKILL)
         wait_until(lambda: restarts(control_plane, namespace) == 1, "it has started again")
         proxy.refusing = False
-        wait_until(lambda: len(runs(taken(tmp_path)[name])) == 2 and len(runs(taken(tmp_path)[name])[1]) > 60, "it goes on")
+        wait_until(
+            lambda: len(runs(taken(tmp_path)[name])) == 2 and len(runs(taken(tmp_path)[name])[1]) > 60, "it goes on"
+        )
         running.finish()
     assert_whole(taken(tmp_path)[name], instances=2)
     before = workloads.log_of(control_plane, pod, previous=True).splitlines()
