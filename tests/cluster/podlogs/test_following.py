@@ -20,6 +20,7 @@ from tests.cluster import workloads
 from tests.cluster.control_plane import ControlPlane, wait_until
 from tests.cluster.node import Node
 from tests.cluster.podlogs.proxy import Proxy, running_proxy
+from tests.cluster.rbac import grant
 from tests.cluster.users import kubeconfig, write_kubeconfig
 
 from modekeeper.cli.clocks import SystemClock
@@ -186,7 +187,7 @@ def shell_of(node: Node, pod: dict[str, Any]) -> int:
 
 @pytest.mark.parametrize("connected", [True, False])
 def test_a_killed_container_is_read_on(
-    node: Node, control_plane: ControlPlane, namespace: str, proxy: Proxy, tmp_path: Path, connected: bool
+    node: Node, control_plane: ControlPlane, namespace: str, proxy: Proxy, tmp_path: Path, *, connected: bool
 ) -> None:
     (pod,) = created(control_plane, namespace, STEPPING, 1)
     name = pod["metadata"]["name"]
@@ -210,12 +211,21 @@ def test_a_killed_container_is_read_on(
     assert running.source.gaps == 0
 
 
-def test_a_deleted_pod_is_followed_to_its_end_and_the_new_one_from_its_beginning(
+RULES = (
+    {"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["get"]},
+    {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch"]},
+    {"apiGroups": [""], "resources": ["pods/log"], "verbs": ["get"]},
+)
+"""The Role of the documentation."""
+
+
+def test_the_observer_follows_a_deleted_pod_to_its_end_and_the_new_one_from_its_beginning(
     node: Node, control_plane: ControlPlane, namespace: str, proxy: Proxy, tmp_path: Path
 ) -> None:
     (pod,) = created(control_plane, namespace, STEPPING, 1)
     old = pod["metadata"]["name"]
-    with following(control_plane, proxy, namespace, tmp_path) as running:
+    grant(control_plane, "observer", namespace, RULES)
+    with following(control_plane, proxy, namespace, tmp_path, user="observer") as running:
         wait_until(wait_for_lines(tmp_path, [old], 30), "some steps have been read")
         assert control_plane.request("admin", workloads.path_of(pod), "DELETE").status == 200
         (new,) = workloads.ready_pods(control_plane, namespace)
@@ -226,6 +236,7 @@ def test_a_deleted_pod_is_followed_to_its_end_and_the_new_one_from_its_beginning
     assert_whole(numbers[old])
     assert_whole(numbers[new["metadata"]["name"]])
     assert running.source.gaps == 0
+    assert running.source.notes == ("nodes may not be read, so the GPU model is that of the records",)
 
 
 @pytest.mark.heavy
