@@ -19,7 +19,7 @@ import msgspec
 from modekeeper.model.block import is_pause
 from modekeeper.model.ingest import DropReason, RepairReason
 from modekeeper.model.sample import Sample
-from modekeeper.telemetry.aggregates import RankSample, ThroughputMeaning, merged_sample
+from modekeeper.telemetry.aggregates import RankSample, ThroughputMeaning, completed, merged_sample
 from modekeeper.telemetry.arrivals import Arrival
 
 __all__ = ["MergeLimits", "MergerState", "RankMerger"]
@@ -32,7 +32,6 @@ Fate = tuple[Arrival, DropReason | None]
 _KEYS_BEFORE_TIME_COUNTS = 2
 """Steps may take minutes: only where so many newer ones wait has a rank really fallen behind."""
 _MOST_NOTES = 64
-_OWN = ("step", "ts_ms", "worker_latencies_ms")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +93,7 @@ class RankMerger:
         self._limits = limits or MergeLimits()
         self._window_ms = round(self._limits.window_s * 1000)
         self._reporters: dict[int, _Reporter] = {}
+        self._ranks_of: dict[str, set[int]] = {}
         self._frontiers: dict[Key, int] = {}
         self._unheard: dict[str, None] = {}
         self._discovering = True
@@ -119,7 +119,8 @@ class RankMerger:
     def forget(self, stream: str) -> None:
         """Nothing more comes from a stream: nobody waits for its ranks."""
         self._unheard.pop(stream, None)
-        for reporter in self._reporters.values():
+        for rank in self._ranks_of.pop(stream, ()):
+            reporter = self._reporters[rank]
             if reporter.stream == stream:
                 reporter.alive = False
                 self._do_not_await(reporter)
@@ -193,6 +194,10 @@ class RankMerger:
         self._groups, self._meaning = dict(state.groups), state.meaning
         self.notes, self.incomplete = list(state.notes), state.incomplete
         self._out = []
+        self._ranks_of = {}
+        for rank, reporter in self._reporters.items():
+            if reporter.alive:
+                self._ranks_of.setdefault(reporter.stream, set()).add(rank)
         self._count_frontiers()
 
     # Taking
@@ -203,6 +208,7 @@ class RankMerger:
         if reporter is None:
             reporter = self._reporters[rank] = _Reporter(stream)
         reporter.stream, reporter.alive = stream, True
+        self._ranks_of.setdefault(stream, set()).add(rank)
         if sample.throughput is not None:
             reporter.throughput = True
         if sample.worker_groups is not None and len(sample.worker_groups) == 1:
@@ -232,7 +238,7 @@ class RankMerger:
         if earlier is None:
             slot.records[rank] = arrival
             return
-        both = _completed(earlier, arrival)
+        both = completed(earlier, arrival)
         if both is earlier:
             self._out.append((arrival, DropReason.DUPLICATE))
             return
@@ -393,26 +399,3 @@ class RankMerger:
     def _note(self, text: str) -> None:
         if text not in self.notes and len(self.notes) < _MOST_NOTES:
             self.notes.append(text)
-
-
-def _completed(earlier: Arrival, later: Arrival) -> Arrival | None:
-    """Two records of one rank and step as one, where they add to each other; ``earlier`` where nothing is new.
-
-    ``None`` where they contradict each other.
-    """
-    new: dict[str, object] = {}
-    for name in Sample.__struct_fields__:
-        if name in _OWN:
-            continue
-        before, after = getattr(earlier.sample, name), getattr(later.sample, name)
-        if before is None and after is not None:
-            new[name] = after
-        elif after is not None and before != after:
-            return None
-    if not new:
-        return earlier
-    if "step_time_ms" in new:
-        new["worker_latencies_ms"] = later.sample.worker_latencies_ms
-    sample = msgspec.structs.replace(earlier.sample, ts_ms=max(earlier.sample.ts_ms, later.sample.ts_ms), **new)
-    repairs = tuple(reason for reason in RepairReason if reason in {*earlier.repairs, *later.repairs})
-    return msgspec.structs.replace(earlier, sample=sample, repairs=repairs, records=earlier.records + later.records)
