@@ -136,3 +136,9 @@ def test_the_same_questions_make_the_same_text(questions: list[AccessQuestion], 
 
 def test_nothing_asked_is_no_text() -> None:
     assert role_yaml([]) == ""
+
+
+def test_the_same_rule_for_somebody_else_is_another_role() -> None:
+    """Applying it must not take the rule away from who has it."""
+    mine, theirs = (role_yaml([PATCH], subject=subject).splitlines()[3] for subject in ("guest", "other"))
+    assert mine != theirs

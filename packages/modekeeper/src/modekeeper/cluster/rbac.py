@@ -114,8 +114,8 @@ def role_yaml(questions: Iterable[AccessQuestion], *, subject: str | None = None
     """The least roles that allow all ``questions``, with their bindings, as one YAML text for ``kubectl apply``.
 
     A ``Role`` for each namespace, and a ``ClusterRole`` for what is asked of the whole cluster; the same questions in
-    any order make the same text. Empty where nothing is asked. The name of the roles comes from their rules where
-    ``role`` gives none: a role that is asked for later never takes the place of one that was granted before.
+    any order make the same text. Empty where nothing is asked. The name of a role comes from its rules and its subject
+    where ``role`` gives none: what is asked for later never takes the place of what was granted before.
     """
     by_namespace: dict[str | None, list[AccessQuestion]] = defaultdict(list)
     for question in questions:
@@ -123,7 +123,7 @@ def role_yaml(questions: Iterable[AccessQuestion], *, subject: str | None = None
     documents: list[str] = []
     for namespace in sorted(by_namespace, key=lambda name: (name is not None, name or "")):
         rules = _rules(by_namespace[namespace])
-        name = role or f"modekeeper-{canonical_digest(rules).removeprefix('sha256:')[:8]}"
+        name = role or f"modekeeper-{canonical_digest([rules, subject]).removeprefix('sha256:')[:8]}"
         documents += [_role(name, namespace, rules), _binding(name, namespace, subject)]
     return "---\n".join(documents)
 
