@@ -69,6 +69,12 @@ def test_what_no_role_would_help_against_is_no_denial(what: str) -> None:
     assert denied_hint(denial(*NO_DENIALS[what]), PATCH) is None
 
 
+def test_a_denial_whose_end_is_cut_off_is_still_one() -> None:
+    hint = denied_hint(denial(f"{DENIED[:110]}…"), PATCH)
+    assert hint is not None
+    assert (hint.verb, hint.resource, hint.name) == ("patch", "deployments", "trainer")
+
+
 def test_a_hint_names_everything_a_rule_is_made_of() -> None:
     hint = denied_hint(denial(DENIED), PATCH)
     assert hint is not None

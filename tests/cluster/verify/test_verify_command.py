@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 from tests.cluster import audit
-from tests.cluster.control_plane import ControlPlane
+from tests.cluster.control_plane import ControlPlane, wait_until
 from tests.cluster.fake_nodes import FakeNodes
-from tests.cluster.rbac import grant
+from tests.cluster.rbac import allowed, grant
 from tests.cluster.verify.on_cluster import create, wait_for_pods
 from tests.cluster_verify.worlds import item, plan_of
 
@@ -18,6 +18,7 @@ from modekeeper.artifacts.canonical import document
 from modekeeper.model.decision import Actuation, PlanItem
 
 HOT, COLD = Actuation.HOT, Actuation.COLD
+ROLES = Path(__file__).parents[3] / "deploy" / "rbac"
 READ = [
     {"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["get", "list"]},
     {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list"]},
@@ -85,10 +86,28 @@ def test_a_recording_says_it_again_without_a_cluster(control_plane: ControlPlane
         assert replayed[name] == report[name], name
 
 
-def test_a_reader_sends_nothing_that_could_change_anything(
+def give_roles(plane: ControlPlane, user: str, namespace: str, *roles: str) -> None:
+    """The roles we ship, and nothing else."""
+    for role in roles:
+        words = ("apply", f"--namespace={namespace}", f"--filename={ROLES / f'{role}.yaml'}")
+        for done in (
+            plane.kubectl("admin", *words),
+            plane.kubectl(
+                "admin",
+                *("create", "rolebinding", f"{user}-{role}", f"--namespace={namespace}"),
+                *(f"--role=modekeeper-{role}", f"--user={user}"),
+            ),
+        ):
+            assert done.returncode == 0, done.stderr
+    patching = "verifier" in roles
+    question = {"apiGroups": [""], "resources": ["pods"], "verbs": ["patch" if patching else "list"]}
+    wait_until(lambda: allowed(plane, user, namespace, question), f"{user} has its rights")
+
+
+def test_the_observers_role_sends_nothing_that_could_change_anything(
     control_plane: ControlPlane, trainer: str, tmp_path: Path
 ) -> None:
-    grant(control_plane, "observer", trainer, READ)
+    give_roles(control_plane, "observer", trainer, "observer")
     items = (item(namespace=trainer), item(HOT, namespace=trainer))
     since = audit.position(control_plane)
     done, report = mk_verify(control_plane, "observer", tmp_path / "run", *items)
@@ -97,18 +116,13 @@ def test_a_reader_sends_nothing_that_could_change_anything(
     assert report["verify_blocker"]["kind"] == "rbac_denied"
     assert events
     assert [event for event in events if event.mutates or event.is_dry_run] == []
-    assert report["items"][0]["effect"]["effect"] == "restart"
-    assert report["items"][1]["effect"]["effect"] == "hot"
+    assert [each["effect"]["effect"] for each in report["items"]] == ["restart", "hot"]
 
 
-def test_a_verifier_sends_dry_runs_and_nothing_that_changes_anything(
+def test_the_verifiers_role_is_enough_and_sends_dry_runs_alone(
     control_plane: ControlPlane, trainer: str, tmp_path: Path
 ) -> None:
-    patching = [
-        {"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["patch"]},
-        {"apiGroups": [""], "resources": ["pods"], "verbs": ["patch"]},
-    ]
-    grant(control_plane, "verifier", trainer, [*READ, *patching])
+    give_roles(control_plane, "verifier", trainer, "observer", "verifier")
     items = (item(namespace=trainer), item(HOT, namespace=trainer))
     since = audit.position(control_plane)
     done, _ = mk_verify(control_plane, "verifier", tmp_path / "run", *items)

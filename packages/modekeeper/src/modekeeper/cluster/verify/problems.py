@@ -55,10 +55,14 @@ def denied_questions(facts: ItemFacts, rights: Rights) -> list[AccessQuestion]:
 
 def _denied(told: Told[object] | None, asked: Sequence[AccessQuestion]) -> Sequence[AccessQuestion]:
     """What an authoriser denied: the question asked, or another one that the API server asks on the way."""
-    read = forbidden_question(told.error) if told is not None and isinstance(told.error, ClusterAnswerError) else None
-    if read is None:
+    if told is None or not isinstance(told.error, ClusterAnswerError) or not is_rbac_denial(told.error):
         return []
-    return asked if any((q.verb, q.resource) == (read[0].verb, read[0].resource) for q in asked) else [read[0]]
+    read = forbidden_question(told.error)
+    return (
+        asked
+        if read is None or any((q.verb, q.resource) == (read[0].verb, read[0].resource) for q in asked)
+        else [read[0]]
+    )
 
 
 def _all(
