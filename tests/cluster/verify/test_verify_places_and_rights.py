@@ -6,7 +6,6 @@ from functools import partial
 from typing import Any
 
 import pytest
-from modekeeper.cluster.opening import ClusterChoice, open_reader
 from tests.cluster.control_plane import ControlPlane, wait_until
 from tests.cluster.rbac import grant
 from tests.cluster.verify.on_cluster import create, grant_yaml, verified, verify
@@ -15,6 +14,7 @@ from tests.cluster_verify.worlds import codes, item, plan_of
 from modekeeper.artifacts.contracts.access import AccessHint
 from modekeeper.artifacts.contracts.k8s_verify import BlockerKind
 from modekeeper.cli.clocks import SystemClock
+from modekeeper.cluster.opening import ClusterChoice, open_reader
 from modekeeper.cluster.verify.gather import gather
 from modekeeper.cluster.verify.judge import judge
 from modekeeper.model.decision import Actuation, PlanItem
