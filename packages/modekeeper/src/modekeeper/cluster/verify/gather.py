@@ -45,28 +45,35 @@ _FORBIDDEN, _NOT_FOUND = 403, 404
 
 def gather(reader: ClusterReader, plan: Plan) -> Facts:
     """Everything there is to know about ``plan``. Never raises what the cluster answers: that is a fact too."""
-    with ThreadPoolExecutor(_THREADS, thread_name_prefix="verify") as pool:
-        asking = Asking(pool)
-        version = asking.ask({"": reader.server_version})[""]
-        if is_no_answer(version.error):
-            silent = Told[JsonObject](error=version.error)
-            items = [replace(item, namespace=silent) for item in _items(plan)]
-            return Facts(plan=plan, context=reader.context, version=version, items=tuple(items))
-        inquiry = _Inquiry(reader, asking, _items(plan))
-        inquiry.ask_around()
-        inquiry.read_objects()
-        inquiry.read_beside()
-        inquiry.try_patches()
-        return Facts(
-            plan=plan,
-            context=reader.context,
-            version=version,
-            identity=inquiry.identity,
-            namespaces=inquiry.namespaces,
-            rights=inquiry.rights,
-            gpus=inquiry.gpus,
-            items=tuple(inquiry.items),
-        )
+    pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="verify")
+    try:
+        return _gathered(reader, plan, Asking(pool))
+    finally:
+        # Interrupted, it does not go on asking what is still waiting.
+        pool.shutdown(cancel_futures=True)
+
+
+def _gathered(reader: ClusterReader, plan: Plan, asking: Asking) -> Facts:
+    version = asking.ask({"": reader.server_version})[""]
+    if is_no_answer(version.error):
+        silent = Told[JsonObject](error=version.error)
+        items = [replace(item, namespace=silent) for item in _items(plan)]
+        return Facts(plan=plan, context=reader.context, version=version, items=tuple(items))
+    inquiry = _Inquiry(reader, asking, _items(plan))
+    inquiry.ask_around()
+    inquiry.read_objects()
+    inquiry.read_beside()
+    inquiry.try_patches()
+    return Facts(
+        plan=plan,
+        context=reader.context,
+        version=version,
+        identity=inquiry.identity,
+        namespaces=inquiry.namespaces,
+        rights=inquiry.rights,
+        gpus=inquiry.gpus,
+        items=tuple(inquiry.items),
+    )
 
 
 def _items(plan: Plan) -> list[ItemFacts]:
@@ -181,10 +188,7 @@ class _Inquiry:
         pods = {item.index: partial(self._tried_pod, item) for item in self.items if self._may_try_pod(item)}
         pods_tried = self.asking.begin(pods)
         patched, pods_patched = self.asking.answers(tried), self.asking.answers(pods_tried)
-        self.items = [
-            replace(item, dry_run=patched.get(item.index), pod_dry_run=pods_patched.get(item.index))
-            for item in self.items
-        ]
+        self.items = [_tried(item, patched.get(item.index), pods_patched.get(item.index)) for item in self.items]
 
     def _may_try(self, item: ItemFacts) -> bool:
         there = item.live is not None and item.live.value is not None
@@ -213,6 +217,13 @@ class _Inquiry:
             if attempt < _ATTEMPTS - 1:
                 before = self.reader.get(ref)
         return DryRun(before=before, after=after, moved=True)
+
+
+def _tried(item: ItemFacts, dry_run: Told[DryRun] | None, pod_dry_run: Told[DryRun] | None) -> ItemFacts:
+    """With the answers, and the object as it was when the last of them was given."""
+    newest = dry_run.value.before if dry_run is not None and dry_run.value is not None else None
+    live = item.live if newest is None else Told(value=newest)
+    return replace(item, live=live, dry_run=dry_run, pod_dry_run=pod_dry_run)
 
 
 def _placed(
