@@ -25,12 +25,12 @@ def bind(plane: ControlPlane, user: str, namespace: str, *roles: str) -> None:
     for role in roles:
         admin(plane, "apply", f"--namespace={namespace}", f"--filename={DEPLOY / f'{role}.yaml'}")
         name = f"modekeeper-{role}"
-        admin(plane, "create", "rolebinding", name, f"--namespace={namespace}", f"--role={name}", f"--user={user}")
-        rules = rules_of(plane, role, namespace)
-        wait_until(partial(_has_all, plane, user, namespace, rules), f"{user} has {role}")
+        binding = f"{name}-{user}"
+        admin(plane, "create", "rolebinding", binding, f"--namespace={namespace}", f"--role={name}", f"--user={user}")
+        wait_until(partial(_has, plane, user, namespace, rules_of(plane, role, namespace)), f"{user} has {role}")
 
 
-def _has_all(plane: ControlPlane, user: str, namespace: str, rules: Rules) -> bool:
+def _has(plane: ControlPlane, user: str, namespace: str, rules: Rules) -> bool:
     return all(allowed(plane, user, namespace, rule) for rule in rules)
 
 

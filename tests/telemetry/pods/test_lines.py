@@ -27,6 +27,12 @@ STRICT = PodFacts(namespace="ml", pod="p", uid="u", container="c", strict=True)
 NS = 1_769_850_000_123_456_789
 
 
+MEGATRON = (
+    " iteration      100/  500000 | elapsed time per iteration (ms): 1234.5 | learning rate: 1.0E-05 "
+    "| global batch size:   256 | lm loss: 1.0E+01 | loss scale: 1.0 |"
+)
+
+
 def found(line: str, facts: PodFacts = FACTS) -> dict[str, Any] | DropReason:
     decoded = PodLineDecoder(IngestLimits()).decode(line.encode(), NS, facts)
     if isinstance(decoded, DropReason):
@@ -51,8 +57,7 @@ def found(line: str, facts: PodFacts = FACTS) -> dict[str, Any] | DropReason:
         ("{'loss': 2.3, 'learning_rate': 1e-5, 'epoch': 0.1}", {"loss": 2.3}),
         ("\x1b[32mstep=3\x1b[0m step_time: 95 ms", {"step": 3, "step_time_ms": 95.0}),
         (
-            " iteration      100/  500000 | elapsed time per iteration (ms): 1234.5 | learning rate: 1.0E-05 "
-            "| global batch size:   256 | lm loss: 1.0E+01 | loss scale: 1.0 |",
+            MEGATRON,
             {"step": 100, "step_time_ms": 1234.5, "batch_size": 256.0, "loss": 10.0},
         ),
         (
@@ -141,7 +146,7 @@ class Endless:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._cluster, name)
 
-    def logs(self, question: LogQuestion, stop: StopSignal) -> Iterator[bytes]:
+    def logs(self, _question: LogQuestion, _stop: StopSignal) -> Iterator[bytes]:
         yield b"2026-01-31T09:00:00.000000001Z " + record(1, 1) + b"\n"
         yield b"2026-01-31T09:00:01.000000001Z "
         for _ in range(100):
@@ -167,7 +172,7 @@ def test_a_line_of_a_hundred_megabytes_is_cut_and_counted() -> None:
 
 def test_what_the_node_says_instead_of_a_line_is_told() -> None:
     class Saying(Endless):
-        def logs(self, question: LogQuestion, stop: StopSignal) -> Iterator[bytes]:
+        def logs(self, _question: LogQuestion, _stop: StopSignal) -> Iterator[bytes]:
             yield b"unable to retrieve container logs for containerd://abc"
 
     cluster = MemoryCluster()
@@ -178,8 +183,16 @@ def test_what_the_node_says_instead_of_a_line_is_told() -> None:
     assert any("unable to retrieve container logs" in note for note in source.notes)
 
 
+JOB = "batch.kubernetes.io/job-completion-index"
+REPLICA = "training.kubeflow.org/replica-index"
+REPLICA_TYPE = "training.kubeflow.org/replica-type"
+GROUP = "leaderworkerset.sigs.k8s.io/group-index"
+WORKER = "leaderworkerset.sigs.k8s.io/worker-index"
+
+
 def labelled(name: str, owner: str = "ReplicaSet", **labels: str) -> JsonObject:
-    return {"metadata": {"name": name, "labels": labels, "ownerReferences": [{"kind": owner}]}}
+    named = {globals()[label]: value for label, value in labels.items()}
+    return {"metadata": {"name": name, "labels": named, "ownerReferences": [{"kind": owner}]}}
 
 
 @pytest.mark.parametrize(
@@ -187,25 +200,18 @@ def labelled(name: str, owner: str = "ReplicaSet", **labels: str) -> JsonObject:
     [
         ([labelled("t-10"), labelled("t-2"), labelled("t-1")], [2, 1, 0]),
         ([labelled("t-3", "StatefulSet"), labelled("t-1", "StatefulSet")], [3, 1]),
-        ([labelled("a", **{"batch.kubernetes.io/job-completion-index": "5"}), labelled("b", **{"batch.kubernetes.io/job-completion-index": "0"})], [5, 0]),
+        ([labelled("a", JOB="5"), labelled("b", JOB="0")], [5, 0]),
         (
             [
-                labelled("w0", **{"training.kubeflow.org/replica-index": "0", "training.kubeflow.org/replica-type": "worker"}),
-                labelled("m0", **{"training.kubeflow.org/replica-index": "0", "training.kubeflow.org/replica-type": "master"}),
-                labelled("w1", **{"training.kubeflow.org/replica-index": "1", "training.kubeflow.org/replica-type": "worker"}),
+                labelled("w0", REPLICA="0", REPLICA_TYPE="worker"),
+                labelled("m0", REPLICA="0", REPLICA_TYPE="master"),
+                labelled("w1", REPLICA="1", REPLICA_TYPE="worker"),
             ],
             [1, 0, 2],
         ),
-        (
-            [
-                labelled(f"g{g}-{w}", **{"leaderworkerset.sigs.k8s.io/group-index": str(g), "leaderworkerset.sigs.k8s.io/worker-index": str(w)})
-                for g in (1, 0)
-                for w in (0, 1)
-            ],
-            [2, 3, 0, 1],
-        ),
+        ([labelled(f"g{g}-{w}", GROUP=str(g), WORKER=str(w)) for g in (1, 0) for w in (0, 1)], [2, 3, 0, 1]),
     ],
-)  # fmt: skip
+)
 def test_ranks_of_pods(pods: list[JsonObject], expected: list[int]) -> None:
     table = RankTable()
     table.meet({str(at): pod_order(each) for at, each in enumerate(pods)})
@@ -221,16 +227,19 @@ def test_ranks_of_pods(pods: list[JsonObject], expected: list[int]) -> None:
             {"spec": {"selector": {"matchExpressions": [{"key": "a", "operator": "In", "values": ["1", "2"]}]}}},
             "a in (1,2)",
         ),
-        ("Job", {"spec": {"selector": {"matchLabels": {"batch.kubernetes.io/controller-uid": "u"}}}}, "batch.kubernetes.io/controller-uid=u"),
+        ("Job", {"spec": {"selector": {"matchLabels": {"a.io/uid": "u"}}}}, "a.io/uid=u"),
         ("JobSet", {}, "jobset.sigs.k8s.io/jobset-name=trainer"),
         ("PyTorchJob", {}, "training.kubeflow.org/job-name=trainer"),
         ("LeaderWorkerSet", {}, "leaderworkerset.sigs.k8s.io/name=trainer"),
         ("VolcanoJob", {}, "volcano.sh/job-name=trainer"),
         ("RayJob", {"status": {"rayClusterName": "trainer-x7"}}, "ray.io/cluster=trainer-x7"),
     ],
-)  # fmt: skip
+)
 def test_selectors(kind: str, workload: JsonObject, expected: str) -> None:
     assert selector_of(kind, {"metadata": {"name": "trainer"}, **workload}) == expected
+
+
+LIKE = {"key": "a", "operator": "Like", "values": ["1"]}
 
 
 @pytest.mark.parametrize(
@@ -239,11 +248,11 @@ def test_selectors(kind: str, workload: JsonObject, expected: str) -> None:
         ("Deployment", {}),
         ("Deployment", {"spec": {"selector": {"matchLabels": {"a": "1,b=2"}}}}),
         ("Deployment", {"spec": {"selector": {"matchLabels": {"a": 1}}}}),
-        ("Deployment", {"spec": {"selector": {"matchExpressions": [{"key": "a", "operator": "Like", "values": ["1"]}]}}}),
+        ("Deployment", {"spec": {"selector": {"matchExpressions": [LIKE]}}}),
         ("JobSet", {"metadata": {"name": "a,b=c"}}),
         ("RayJob", {}),
     ],
-)  # fmt: skip
+)
 def test_what_selects_nothing_is_refused(kind: str, workload: JsonObject) -> None:
     with pytest.raises(FailedError):
         selector_of(kind, {"metadata": {"name": "trainer"}, **workload})

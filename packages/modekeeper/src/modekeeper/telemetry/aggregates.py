@@ -8,9 +8,11 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from modekeeper.model.ingest import RepairReason
 from modekeeper.model.sample import Sample
+from modekeeper.telemetry.arrivals import Arrival
 
-__all__ = ["AGGREGATES", "RankSample", "ThroughputMeaning", "merged_sample"]
+__all__ = ["AGGREGATES", "RankSample", "ThroughputMeaning", "completed", "merged_sample"]
 
 AGGREGATES: dict[str, str] = {
     "ts_ms": "the latest",
@@ -34,6 +36,9 @@ AGGREGATES: dict[str, str] = {
     "knobs": "each value all agree on; a knob they do not agree on is left out, with a note",
 }
 """For each field of a sample: which aggregate it is. The documentation prints this table."""
+
+_OWN = ("step", "ts_ms", "worker_latencies_ms")
+"""What two records of one step cannot complete in each other."""
 
 
 class RankSample(msgspec.Struct, frozen=True, array_like=True):
@@ -221,3 +226,26 @@ def _groups(
     if any(rank not in groups for rank in range(len(workers))):
         return None
     return tuple(groups[rank] for rank in range(len(workers)))
+
+
+def completed(earlier: Arrival, later: Arrival) -> Arrival | None:
+    """Two records of one rank and step as one, where they add to each other; ``earlier`` where nothing is new.
+
+    ``None`` where they contradict each other.
+    """
+    new: dict[str, object] = {}
+    for name in Sample.__struct_fields__:
+        if name in _OWN:
+            continue
+        before, after = getattr(earlier.sample, name), getattr(later.sample, name)
+        if before is None and after is not None:
+            new[name] = after
+        elif after is not None and before != after:
+            return None
+    if not new:
+        return earlier
+    if "step_time_ms" in new:
+        new["worker_latencies_ms"] = later.sample.worker_latencies_ms
+    sample = msgspec.structs.replace(earlier.sample, ts_ms=max(earlier.sample.ts_ms, later.sample.ts_ms), **new)
+    repairs = tuple(reason for reason in RepairReason if reason in {*earlier.repairs, *later.repairs})
+    return msgspec.structs.replace(earlier, sample=sample, repairs=repairs, records=earlier.records + later.records)

@@ -46,6 +46,11 @@ class Inbox:
         self.closed = False
         """Whether its end was put in."""
 
+    @property
+    def has_room(self) -> bool:
+        """Whether it is worth while to read more."""
+        return self.bytes * 2 <= self.most_bytes
+
 
 class Collator:
     """All inboxes. Any thread may put; one takes."""
@@ -143,11 +148,6 @@ class Collator:
         """How many logs the others wait for."""
         with self._changed:
             return sum(inbox.awaited and not inbox.closed for inbox in self._inboxes.values())
-
-    def is_empty(self) -> bool:
-        """Whether nothing has been put in that was not taken."""
-        with self._changed:
-            return not self._heads
 
     def __len__(self) -> int:
         with self._changed:

@@ -15,6 +15,7 @@ from modekeeper.telemetry.pods.container_log import BAD_REQUEST, ContainerLog, P
 
 __all__ = ["FollowLimits", "Followed", "Followers"]
 
+_LOOK_FOR_ROOM_S = 0.02
 _REFUSED = frozenset({401, 403})
 
 
@@ -54,6 +55,8 @@ class Followed:
         self.over = threading.Event()
         """The pod has ended or is gone: one more pass, and that is all."""
         self.done = False
+        self.wait_s = 0.0
+        """How long not to read it again, where it is read in rounds."""
         self.trouble: str | None = None
         """What went wrong last, until it went well again."""
         self._collator = collator
@@ -88,7 +91,7 @@ class Followed:
             self._finish()
         elif end is PassEnd.QUIET:
             return self._after_all_was_read(ending=ending, followed=follow)
-        return self._limits.round_wait_s if end is PassEnd.FULL and not may_wait else 0.0
+        return 0.0
 
     def _after_all_was_read(self, *, ending: bool, followed: bool) -> float:
         if ending or not self._live:
@@ -217,12 +220,26 @@ class Followers:
             left_s -= 0.1
 
     def _go_round(self) -> None:
+        """Read each log in turn, where its wait is over and its inbox has room."""
         with ThreadPoolExecutor(self._limits.round_threads, thread_name_prefix="pod-log-round") as pool:
             while not self._stop.is_set():
                 with self._lock:
                     self._in_rounds = [followed for followed in self._in_rounds if not followed.done]
-                    due = [each for each in self._in_rounds if each.log.inbox.bytes * 2 <= each.log.inbox.most_bytes]
-                waits = list(pool.map(lambda followed: followed.step(self._stop, may_wait=False), due))
-                wanted = sum(wait_s == 0.0 for wait_s in waits)
-                if not wanted:
-                    self._collator.wait(self._limits.round_wait_s)
+                    waiting = list(self._in_rounds)
+                due = [each for each in waiting if each.wait_s <= 0 and each.log.inbox.has_room]
+                if due:
+                    list(pool.map(self._step_in_round, due))
+                else:
+                    self._pause_between(waiting)
+
+    def _step_in_round(self, followed: Followed) -> None:
+        followed.wait_s = followed.step(self._stop, may_wait=False)
+
+    def _pause_between(self, waiting: list[Followed]) -> None:
+        pause_s = min((each.wait_s for each in waiting if each.wait_s > 0), default=self._limits.round_wait_s)
+        if any(each.wait_s <= 0 for each in waiting):
+            # Their inboxes are emptied by somebody else.
+            pause_s = min(pause_s, _LOOK_FOR_ROOM_S)
+        self._stop.wait(pause_s)
+        for each in waiting:
+            each.wait_s = 0.0 if each.over.is_set() and each.trouble is None else each.wait_s - pause_s

@@ -11,6 +11,7 @@ from modekeeper.telemetry.pods.facts import says_jsonl
 from modekeeper.telemetry.pods.followers import FollowLimits
 from modekeeper.telemetry.pods.selection import selector_of
 from modekeeper.telemetry.pods.source import PodLogSource
+from modekeeper.telemetry.pods.workload_logs import Wanted
 from modekeeper.telemetry.rank_merge import MergeLimits
 from modekeeper.telemetry.recorder import RawRecorder
 
@@ -79,8 +80,8 @@ def open_pod_logs(
             f"there is no {kind.kind} '{choice.workload[:253]}' in namespace '{namespace}'. Name another one, "
             "or another namespace or kind."
         ) from error
-    return PodLogSource(
-        reader,
+    limits = limits or IngestLimits()
+    wanted = Wanted(
         namespace=namespace,
         workload=f"{kind.kind} {choice.workload}",
         labels=selector_of(kind.kind, found),
@@ -88,8 +89,13 @@ def open_pod_logs(
         strict=says_jsonl(found),
         since_s=choice.since_s,
         live=live,
+        max_line_bytes=limits.max_line_bytes,
+    )
+    return PodLogSource(
+        reader,
+        wanted,
         recorder=recorder,
-        limits=limits or IngestLimits(),
+        limits=limits,
         merging=merging or MergeLimits(),
         following=following or FollowLimits(),
         settle_s=choice.settle_s,

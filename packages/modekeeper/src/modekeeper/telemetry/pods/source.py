@@ -2,25 +2,23 @@
 
 import base64
 import binascii
-import threading
 from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
 import msgspec
 
 from modekeeper.model.block import SampleBlock
-from modekeeper.model.cluster import ClusterAnswerError, JsonObject
+from modekeeper.model.cluster import ClusterAnswerError
 from modekeeper.model.errors import BadInputError, FailedError
 from modekeeper.model.ingest import IngestCounters
 from modekeeper.model.sample import Sample
 from modekeeper.ports.clock import StopSignal
 from modekeeper.ports.cluster import ClusterReader
 from modekeeper.telemetry.limits import IngestLimits
-from modekeeper.telemetry.pods.collator import Collator, Inbox, Item, ItemKind
-from modekeeper.telemetry.pods.container_log import ContainerLog
+from modekeeper.telemetry.pods.collator import Item, ItemKind
 from modekeeper.telemetry.pods.cursor import LogCursor, LogPlace
 from modekeeper.telemetry.pods.facts import PodFacts
-from modekeeper.telemetry.pods.followers import Followed, Followers, FollowLimits
+from modekeeper.telemetry.pods.followers import FollowLimits
 from modekeeper.telemetry.pods.pipeline import PodPipeline, PodPipelineState
 from modekeeper.telemetry.pods.recording import (
     Entry,
@@ -32,8 +30,7 @@ from modekeeper.telemetry.pods.recording import (
     encoded,
     line_entry,
 )
-from modekeeper.telemetry.pods.registry import GpuModels, PodWatch, SeenPod, seen_pod
-from modekeeper.telemetry.pods.selection import PODS
+from modekeeper.telemetry.pods.workload_logs import Wanted, WorkloadLogs
 from modekeeper.telemetry.rank_merge import MergeLimits
 from modekeeper.telemetry.recorder import RawRecorder, RecorderPosition
 
@@ -41,7 +38,7 @@ __all__ = ["PodLogSource"]
 
 _BATCH = 2048
 _LOOK_S = 0.1
-_MOST_NOTES = 100
+_LONGEST_WHY = 400
 
 
 class _Position(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,8 +48,6 @@ class _Position(msgspec.Struct, frozen=True, kw_only=True):
     given: int
     places: dict[str, LogPlace]
     ended: list[str]
-    """Keys of containers whose logs have been read to their end."""
-    notes: list[str]
     state: str
     recorder: RecorderPosition | None = None
 
@@ -73,61 +68,34 @@ class PodLogSource:
     def __init__(
         self,
         reader: ClusterReader,
+        wanted: Wanted,
         *,
-        namespace: str,
-        workload: str,
-        labels: str,
-        container: str | None,
-        strict: bool,
-        since_s: int | None,
-        live: bool,
         recorder: RawRecorder | None,
         limits: IngestLimits,
         merging: MergeLimits,
         following: FollowLimits,
         settle_s: float,
     ) -> None:
-        self._reader = reader
-        self._namespace, self._workload, self._labels = namespace, workload, labels
-        self._container, self._strict, self._since_s, self._live = container, strict, since_s, live
+        self._wanted = wanted
+        self._logs = WorkloadLogs(reader, wanted, following)
+        self._collator = self._logs.collator
         self._recorder = recorder
-        self._limits, self._following, self._settle_s = limits, following, settle_s
+        self._limits = limits
+        self._settle_s = settle_s
         self._pipeline = PodPipeline(limits, merging)
-        self._collator = Collator()
-        self._followers = Followers(self._collator, following)
-        self._gpus = GpuModels(reader)
-        self._lock = threading.Lock()
-        self._followed: dict[str, Followed] = {}
-        self._facts: dict[str, PodFacts] = {}
-        self._new: dict[str, PodFacts] = {}
-        self._leaving: dict[str, None] = {}
         self._cursors: dict[str, LogCursor] = {}
-        self._places: dict[str, LogPlace] = {}
-        self._ended: dict[str, None] = {}
-        self._started = False
-        self._caught_up = False
-        self._header_written = self._resumed = False
+        self._started = self._caught_up = self._header_written = False
         self._given = 0
-        self._notes: list[str] = []
 
     @property
     def describe(self) -> str:
         """What is read, for a person."""
-        return f"logs of {self._workload} in namespace {self._namespace}"
+        return f"logs of {self._wanted.workload} in namespace {self._wanted.namespace}"
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What a person should know: gaps, pods that cannot be read, ranks that do not agree."""
-        with self._lock:
-            notes = list(self._notes)
-            for followed in self._followed.values():
-                if followed.log.node_said is not None:
-                    notes.append(f"{followed.log.facts.label}: the node says {followed.log.node_said}")
-                if followed.trouble is not None:
-                    notes.append(f"{followed.log.facts.label} cannot be read at the moment: {followed.trouble}")
-        if self._gpus.refused:
-            notes.append("nodes may not be read, so the GPU model is that of the records")
-        return (*self._pipeline.notes, *notes)[:_MOST_NOTES]
+        return (*self._pipeline.notes, *self._logs.notes())
 
     @property
     def gaps(self) -> int:
@@ -142,12 +110,12 @@ class PodLogSource:
             FailedError: the logs may not be read, or the cluster does not answer.
         """
         self._start()
-        if not self._live:
+        if not self._wanted.live:
             yield from self._drain(stop, None, lambda: not len(self._collator))
         else:
             if not self._caught_up:
                 yield from self._drain(stop, None, lambda: not self._collator.waiting_for())
-                self._caught_up = not stop.is_set()
+                self._caught_up = self._logs.later = not stop.is_set()
             until_ns = self._collator.newest_ns()
             if until_ns is not None and not stop.wait(self._settle_s):
                 yield from self._drain(stop, until_ns, lambda: True)
@@ -155,7 +123,7 @@ class PodLogSource:
 
     def flush(self) -> Iterator[SampleBlock]:
         """Give the records that still wait: the input is over."""
-        if self._live:
+        if self._wanted.live:
             self._introduce()
             while batch := self._collator.take(_BATCH, in_any_case=True):
                 for key, item in batch:
@@ -169,7 +137,7 @@ class PodLogSource:
 
     def close(self) -> None:
         """End all reading. The reader and the recorder belong to whoever made them."""
-        self._followers.close()
+        self._logs.close()
 
     def position(self) -> dict[str, Any]:
         """Everything needed to go on from here in another process, as plain JSON values."""
@@ -180,9 +148,8 @@ class PodLogSource:
             version=1,
             workload=self.describe,
             given=self._given,
-            places=self._places | {key: place for key, place in places.items() if place is not None},
-            ended=list(self._ended),
-            notes=self._notes,
+            places={key: place for key, place in places.items() if place is not None},
+            ended=list(self._logs.ended),
             state=base64.b64encode(msgspec.msgpack.encode(state)).decode("ascii"),
             recorder=self._recorder.position() if self._recorder else None,
         )
@@ -205,144 +172,63 @@ class PodLogSource:
         if damaged or saved.workload != self.describe:
             raise _not_ours("it is damaged, or of another workload")
         self._pipeline.outbox.refill(state.ready)
-        self._given, self._notes = saved.given, list(saved.notes)
-        self._places, self._ended = dict(saved.places), dict.fromkeys(saved.ended)
-        self._facts = {facts.key: facts for facts in state.pipeline.facts}
-        self._resumed = True
+        self._given = saved.given
+        self._logs.resume({facts.key: facts for facts in state.pipeline.facts}, saved.places, saved.ended)
+        self._cursors = {key: LogCursor(place) for key, place in saved.places.items()}
         self._header_written = saved.recorder is not None
         if self._recorder is not None and saved.recorder is not None:
             self._recorder.resume(saved.recorder)
 
-    # Pods
+    # Entries
 
     def _start(self) -> None:
         if self._started:
             return
-        found = self._reader.list(PODS, self._namespace, labels=self._labels)
-        known_before = set(self._facts)
-        seen = [pod for pod in (self._seen(each) for each in found.items) if pod is not None]
-        if not seen and not self._live:
-            raise FailedError(f"{self._workload} has no pods in namespace {self._namespace}, so no logs to read.")
+        gone = self._logs.start()
+        self._started = True
+        if self._logs.is_empty and not self._wanted.live:
+            raise FailedError(
+                f"{self._wanted.workload} has no pods on a node in namespace {self._wanted.namespace}, so there are no "
+                "logs to read. Wait until it runs."
+            )
         if not self._header_written:
             self._header_written = True
-            self._record(Header(namespace=self._namespace, workload=self._workload))
-        for pod in sorted(seen, key=lambda pod: (pod.facts.label, pod.facts.uid)):
-            self._follow(pod)
-        here = {pod.facts.key for pod in seen}
-        for key in sorted(known_before - here):
-            # It went while nobody was there.
-            facts = self._facts[key]
-            if key in self._places:
-                self._feed(
-                    GapEntry(facts.pod, facts.container, facts.uid, "the pod went away while nobody read its log")
-                )
+            self._record(Header(namespace=self._wanted.namespace, workload=self._wanted.workload))
+        for facts in gone:
+            if facts.key in self._cursors:
+                self._feed(_gap(facts, "the pod went away while nobody read its log"))
             self._feed(GoneEntry(facts.pod, facts.container, facts.uid))
+            self._forget(facts.key)
         self._introduce()
-        self._started = True
-        if self._live:
-            watch = PodWatch(
-                self._reader, self._namespace, self._labels, came=self._came, went=self._went, noted=self._note
-            )
-            watch.known(found.items)
-            self._followers.run(lambda: watch.run(self._followers.stop, found.resource_version))
-
-    def _seen(self, pod: JsonObject) -> SeenPod | None:
-        return seen_pod(pod, wanted=self._container, strict=self._strict)
-
-    def _came(self, pod: JsonObject) -> None:
-        seen = self._seen(pod)
-        if seen is not None:
-            self._follow(seen)
-
-    def _went(self, uid: str) -> None:
-        with self._lock:
-            for key, followed in self._followed.items():
-                if key.startswith(f"{uid}/"):
-                    followed.over.set()
-
-    def _follow(self, pod: SeenPod) -> None:
-        """Read the log of a pod, unless that is done already."""
-        facts = pod.facts
-        with self._lock:
-            followed = self._followed.get(facts.key)
-        if facts.node is None:
-            # It has not been given to a node yet, so it has no log. The watch tells when.
-            return
-        if followed is None and facts.key not in self._ended:
-            facts = msgspec.structs.replace(facts, gpu_model=self._gpus.of(facts.node))
-            followed = self._open(facts, pod)
-        if followed is not None and pod.ended:
-            followed.over.set()
-        if followed is not None and pod.leaving:
-            with self._lock:
-                self._leaving[facts.key] = None
-
-    def _open(self, facts: PodFacts, pod: SeenPod) -> Followed:
-        inbox = Inbox(facts.key, (facts.label, facts.uid), self._share_of_buffer())
-        log = ContainerLog(
-            self._reader,
-            facts,
-            self._collator,
-            inbox,
-            max_line_bytes=self._limits.max_line_bytes,
-            since_s=None if self._resumed or self._caught_up else self._since_s,
-            place=self._places.get(facts.key),
-            previous_first=pod.restarted,
-            identity_known=not self._live,
-        )
-        followed = Followed(log, self._collator, self._following, live=self._live)
-        with self._lock:
-            if facts.key in self._followed:
-                return self._followed[facts.key]
-            self._followed[facts.key] = followed
-            self._facts[facts.key] = self._new[facts.key] = facts
-            self._cursors[facts.key] = LogCursor(self._places.get(facts.key))
-        self._collator.add(inbox)
-        self._followers.add(followed)
-        return followed
-
-    def _share_of_buffer(self) -> int:
-        share = self._following.buffer_bytes // max(self._following.max_followers, len(self._followed) + 1)
-        return max(share, self._following.least_buffer_bytes)
-
-    # Entries
 
     def _introduce(self) -> None:
         """Let the pipeline meet the pods that have come."""
-        with self._lock:
-            new, self._new = self._new, {}
-            leaving = [self._facts[key] for key in self._leaving if key in self._facts]
-            self._leaving.clear()
-        unknown = [facts for facts in new.values() if not self._pipeline.knows(facts.key)]
+        come, leaving = self._logs.newcomers()
+        unknown = [facts for facts in come if not self._pipeline.knows(facts.key)]
         if unknown:
-            self._feed(PodEntry(sorted(unknown, key=lambda facts: (facts.label, facts.uid))))
+            self._feed(PodEntry(unknown))
         for facts in leaving:
             self._feed(LeavingEntry(facts.pod, facts.container, facts.uid))
 
     def _take(self, key: str, item: Item) -> None:
-        facts = self._facts[key]
+        facts = self._logs.facts[key]
         if not self._pipeline.knows(key):
             self._introduce()
         if item.kind == ItemKind.GAP:
-            self._feed(GapEntry(facts.pod, facts.container, facts.uid, item.data.decode(errors="replace")[:400]))
+            self._feed(_gap(facts, item.data.decode(errors="replace")))
         elif item.kind == ItemKind.END:
             self._feed(GoneEntry(facts.pod, facts.container, facts.uid))
             self._forget(key)
         else:
             self._feed(line_entry(facts, item.data, cut=item.kind == ItemKind.LONG_LINE))
-            self._cursors[key].advance(item.ns, item.data)
+            cursor = self._cursors.get(key)
+            if cursor is None:
+                cursor = self._cursors[key] = LogCursor()
+            cursor.advance(item.ns, item.data)
 
     def _forget(self, key: str) -> None:
-        with self._lock:
-            followed = self._followed.pop(key, None)
-            if followed is not None and followed.log.node_said is not None:
-                self._notes.append(f"{followed.log.facts.label}: the node says {followed.log.node_said}")
-            self._cursors.pop(key, None)
-            self._places.pop(key, None)
-            self._facts.pop(key, None)
-            self._ended[key] = None
-            while len(self._ended) > _MOST_ENDED:
-                del self._ended[next(iter(self._ended))]
+        self._logs.forget(key)
+        self._cursors.pop(key, None)
 
     def _feed(self, entry: Entry) -> None:
         self._record(entry)
@@ -361,17 +247,14 @@ class PodLogSource:
             batch = self._collator.take(_BATCH, until_ns)
             for key, item in batch:
                 self._take(key, item)
-            yield from self._full()
+            while len(self._pipeline.outbox) >= self._limits.block_records:
+                yield self._block()
             if self._collator.fault is not None:
                 raise _plain(self._collator.fault) from self._collator.fault
             if not batch:
                 if is_over():
                     return
                 self._collator.wait(_LOOK_S)
-
-    def _full(self) -> Iterator[SampleBlock]:
-        while len(self._pipeline.outbox) >= self._limits.block_records:
-            yield self._block()
 
     def _rest(self) -> Iterator[SampleBlock]:
         while self._pipeline.outbox:
@@ -382,14 +265,9 @@ class PodLogSource:
         self._given += len(block)
         return block
 
-    def _note(self, text: str) -> None:
-        with self._lock:
-            if text not in self._notes and len(self._notes) < _MOST_NOTES:
-                self._notes.append(text)
 
-
-_MOST_ENDED = 20_000
-"""Ended containers that are remembered, so that a pod which is listed still is not read again."""
+def _gap(facts: PodFacts, why: str) -> GapEntry:
+    return GapEntry(facts.pod, facts.container, facts.uid, why[:_LONGEST_WHY])
 
 
 def _plain(fault: Exception) -> Exception:
