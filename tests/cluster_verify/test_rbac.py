@@ -69,6 +69,12 @@ def test_what_no_role_would_help_against_is_no_denial(what: str) -> None:
     assert denied_hint(denial(*NO_DENIALS[what]), PATCH) is None
 
 
+def test_a_denial_whose_end_is_cut_off_is_still_one() -> None:
+    hint = denied_hint(denial(f"{DENIED[:110]}…"), PATCH)
+    assert hint is not None
+    assert (hint.verb, hint.resource, hint.name) == ("patch", "deployments", "trainer")
+
+
 def test_a_hint_names_everything_a_rule_is_made_of() -> None:
     hint = denied_hint(denial(DENIED), PATCH)
     assert hint is not None
@@ -136,3 +142,9 @@ def test_the_same_questions_make_the_same_text(questions: list[AccessQuestion], 
 
 def test_nothing_asked_is_no_text() -> None:
     assert role_yaml([]) == ""
+
+
+def test_the_same_rule_for_somebody_else_is_another_role() -> None:
+    """Applying it must not take the rule away from who has it."""
+    mine, theirs = (role_yaml([PATCH], subject=subject).splitlines()[3] for subject in ("guest", "other"))
+    assert mine != theirs

@@ -18,7 +18,7 @@ from modekeeper.model.cluster import ClusterConfigError
 from modekeeper.model.errors import BadInputError, ModeKeeperError
 from modekeeper.ports.clock import Clock
 from modekeeper.reports.folder.verify_run import VerifyRun
-from modekeeper.reports.verify_summary import verify_lines
+from modekeeper.reports.verify_summary import told, verify_lines
 
 __all__ = ["VALID_FOR_S", "verify", "verify_into"]
 
@@ -104,5 +104,5 @@ def _code(report: K8sVerifyReport) -> int:
     blocker = report.verify_blocker
     if blocker is None:
         return 0
-    warn(f"ERROR: the plan is not verified: {blocker.kind}: {blocker.detail}")
+    warn(f"ERROR: the plan is not verified: {told(blocker.kind, blocker.detail)}")
     return 1 if blocker.kind is BlockerKind.CLIENT_UNAVAILABLE else 2

@@ -33,6 +33,7 @@ _DENIAL = re.compile(
     r'User "(?P<user>(?:[^"\\]|\\.)*)" cannot (?P<verb>[a-z]+) resource "(?P<resource>[^"/]+)(?:/(?P<sub>[^"]+))?"'
     r' in API group "(?P<group>[^"]*)"(?: in the namespace "(?P<namespace>[^"]+)"| at the cluster scope)'
 )
+_BY_AN_AUTHORISER = 'is forbidden: User "'
 _NAMED = re.compile(r'^[^"]*?\S+ "(?P<name>[^"]+)" is forbidden: ')
 _PLAIN_WORD = re.compile(r"[a-z](?:[a-z0-9./-]*[a-z0-9])?")
 _MEANS_SOMETHING = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null"})
@@ -43,11 +44,11 @@ _Rule: TypeAlias = tuple[str, str, tuple[str, ...], tuple[str, ...]]
 
 def is_rbac_denial(error: ClusterAnswerError) -> bool:
     """Whether an authoriser denied it. Admission answers 403 too, and no role helps against that."""
-    return error.status == _FORBIDDEN and _DENIAL.search(error.detail) is not None
+    return error.status == _FORBIDDEN and _BY_AN_AUTHORISER in error.detail
 
 
 def forbidden_question(error: ClusterAnswerError) -> tuple[AccessQuestion, str] | None:
-    """What was denied and to whom, read from the API server's own words; ``None`` where it is no such denial."""
+    """What was denied and to whom, read from the API server's own words; ``None`` where they do not say it."""
     found = _DENIAL.search(error.detail) if error.status == _FORBIDDEN else None
     if found is None:
         return None
@@ -70,9 +71,12 @@ def denied_hint(error: ClusterAnswerError, asked: AccessQuestion) -> AccessHint 
         error: the answer.
         asked: what was asked, for what the answer does not repeat.
     """
+    if not is_rbac_denial(error):
+        return None
     found = forbidden_question(error)
     if found is None:
-        return None
+        # Long names: the end of the sentence was cut off.
+        return access_hint(asked)
     question, user = found
     same = (question.verb, question.group, question.resource) == (asked.verb, asked.group, asked.resource)
     return access_hint(asked if same else question, subject=user)
@@ -114,8 +118,8 @@ def role_yaml(questions: Iterable[AccessQuestion], *, subject: str | None = None
     """The least roles that allow all ``questions``, with their bindings, as one YAML text for ``kubectl apply``.
 
     A ``Role`` for each namespace, and a ``ClusterRole`` for what is asked of the whole cluster; the same questions in
-    any order make the same text. Empty where nothing is asked. The name of the roles comes from their rules where
-    ``role`` gives none: a role that is asked for later never takes the place of one that was granted before.
+    any order make the same text. Empty where nothing is asked. The name of a role comes from its rules and its subject
+    where ``role`` gives none: what is asked for later never takes the place of what was granted before.
     """
     by_namespace: dict[str | None, list[AccessQuestion]] = defaultdict(list)
     for question in questions:
@@ -123,7 +127,7 @@ def role_yaml(questions: Iterable[AccessQuestion], *, subject: str | None = None
     documents: list[str] = []
     for namespace in sorted(by_namespace, key=lambda name: (name is not None, name or "")):
         rules = _rules(by_namespace[namespace])
-        name = role or f"modekeeper-{canonical_digest(rules).removeprefix('sha256:')[:8]}"
+        name = role or f"modekeeper-{canonical_digest([rules, subject]).removeprefix('sha256:')[:8]}"
         documents += [_role(name, namespace, rules), _binding(name, namespace, subject)]
     return "---\n".join(documents)
 

@@ -2,15 +2,20 @@
 
 from collections.abc import Iterable, Iterator
 
-from modekeeper.artifacts.contracts.k8s_verify import K8sVerifyReport, VerifyItem
+from modekeeper.artifacts.contracts.k8s_verify import BlockerKind, K8sVerifyReport, VerifyItem
 from modekeeper.model.wording import count
 from modekeeper.reports.markdown import escaped
 
-__all__ = ["verify_lines", "verify_summary"]
+__all__ = ["told", "verify_lines", "verify_summary"]
 
 _MOST_ITEMS = 200
 _MOST_LINES = 20
 _MOST_HINTS = 20
+
+
+def told(kind: BlockerKind, detail: str) -> str:
+    """A problem for a person, for whom ``unknown`` would say nothing."""
+    return detail if kind is BlockerKind.UNKNOWN else f"{kind}: {detail}"
 
 
 def verify_lines(report: K8sVerifyReport) -> list[str]:
@@ -68,7 +73,7 @@ def _verdict(report: K8sVerifyReport) -> str:
         return "NOT VERIFIED"
     more = sum(not item.ok for item in report.items) - 1
     rest = f" (and {count(more, 'more change')} not verified)" if more > 0 else ""
-    return f"NOT VERIFIED  {blocker.kind}: {blocker.detail}{rest}"
+    return f"NOT VERIFIED  {told(blocker.kind, blocker.detail)}{rest}"
 
 
 def _about(report: K8sVerifyReport) -> dict[str, str]:
@@ -97,8 +102,7 @@ def _facts(facts: dict[str, str]) -> str:
 def _item_lines(item: VerifyItem) -> Iterator[str]:
     yield f"{'ok' if item.ok else 'NO':<3}{_title(item)}: {item.effect.effect}, {item.effect.detail}"
     yield f"     {_changes(item)}"
-    told = {item.effect.detail}
-    yield from (f"     {p.kind}: {p.detail}" for p in item.problems if p.detail not in told)
+    yield from (f"     {told(p.kind, p.detail)}" for p in item.problems if p.detail != item.effect.detail)
     yield from (f"     note: {note}" for note in item.notes)
 
 

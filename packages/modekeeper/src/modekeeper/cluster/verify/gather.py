@@ -45,28 +45,35 @@ _FORBIDDEN, _NOT_FOUND = 403, 404
 
 def gather(reader: ClusterReader, plan: Plan) -> Facts:
     """Everything there is to know about ``plan``. Never raises what the cluster answers: that is a fact too."""
-    with ThreadPoolExecutor(_THREADS, thread_name_prefix="verify") as pool:
-        asking = Asking(pool)
-        version = asking.ask({"": reader.server_version})[""]
-        if is_no_answer(version.error):
-            silent = Told[JsonObject](error=version.error)
-            items = [replace(item, namespace=silent) for item in _items(plan)]
-            return Facts(plan=plan, context=reader.context, version=version, items=tuple(items))
-        inquiry = _Inquiry(reader, asking, _items(plan))
-        inquiry.ask_around()
-        inquiry.read_objects()
-        inquiry.read_beside()
-        inquiry.try_patches()
-        return Facts(
-            plan=plan,
-            context=reader.context,
-            version=version,
-            identity=inquiry.identity,
-            namespaces=inquiry.namespaces,
-            rights=inquiry.rights,
-            gpus=inquiry.gpus,
-            items=tuple(inquiry.items),
-        )
+    pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="verify")
+    try:
+        return _gathered(reader, plan, Asking(pool))
+    finally:
+        # Interrupted, it does not go on asking what is still waiting.
+        pool.shutdown(cancel_futures=True)
+
+
+def _gathered(reader: ClusterReader, plan: Plan, asking: Asking) -> Facts:
+    version = asking.ask({"": reader.server_version})[""]
+    if is_no_answer(version.error):
+        silent = Told[JsonObject](error=version.error)
+        items = [replace(item, namespace=silent) for item in _items(plan)]
+        return Facts(plan=plan, context=reader.context, version=version, items=tuple(items))
+    inquiry = _Inquiry(reader, asking, _items(plan))
+    inquiry.ask_around()
+    inquiry.read_objects()
+    inquiry.read_beside()
+    inquiry.try_patches()
+    return Facts(
+        plan=plan,
+        context=reader.context,
+        version=version,
+        identity=inquiry.identity,
+        namespaces=inquiry.namespaces,
+        rights=inquiry.rights,
+        gpus=inquiry.gpus,
+        items=tuple(inquiry.items),
+    )
 
 
 def _items(plan: Plan) -> list[ItemFacts]:

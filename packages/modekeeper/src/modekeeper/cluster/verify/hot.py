@@ -48,7 +48,9 @@ def hot_effect(pods: tuple[JsonObject, ...], keys: Iterable[str]) -> EffectPart:
     carriers = [carrier(pod, wanted) for pod in pods]
     reached = carriers.count(Carrier.VOLUME)
     if reached == len(pods):
-        detail = f"{count(len(pods), 'live pod')} see the new values in a mounted file within about a minute"
+        detail = (
+            f"{count(len(pods), 'live pod sees', 'live pods see')} the values in a mounted file, within about a minute"
+        )
         return EffectPart(effect=Effect.HOT, reason=Carrier.VOLUME.value, detail=detail)
     first = next(index for index, way in enumerate(carriers) if way is not Carrier.VOLUME)
     name, why = said(text_at(pods[first], "metadata", "name")), _WHY_NOT[carriers[first]]

@@ -38,30 +38,31 @@ def is_no_answer(error: ClusterError | None) -> bool:
 def denied_questions(facts: ItemFacts, rights: Rights) -> list[AccessQuestion]:
     """The rights that are missing for the item, as narrow as they can be asked for."""
     questions = item_questions(facts)
-    denied = []
+    denied: list[AccessQuestion] = []
+    list_pods = (ask_kind("list", PODS, facts.item.namespace),)
+    for told, asked in ((facts.live, questions.get[-1:]), (facts.pods, list_pods)):
+        denied += _denied(told, asked)
     if not facts.was_got and may(rights, questions.get) is False:
         denied.append(questions.get[-1])
     if may(rights, questions.patch) is False:
         denied.append(questions.patch[-1])
     if may(rights, questions.patch_pods) is False:
         denied.append(questions.patch_pods[-1])
-    for told, asked in (
-        (facts.live, questions.get[-1:]),
-        (facts.pods, (ask_kind("list", PODS, facts.item.namespace),)),
-        (facts.dry_run, questions.patch[-1:]),
-        (facts.pod_dry_run, questions.patch_pods[-1:]),
-    ):
-        if told is not None and isinstance(told.error, ClusterAnswerError) and is_rbac_denial(told.error):
-            denied += _as_asked(told.error, asked)
+    for tried, asked in ((facts.dry_run, questions.patch[-1:]), (facts.pod_dry_run, questions.patch_pods[-1:])):
+        denied += _denied(tried, asked)
     return list(dict.fromkeys(denied))
 
 
-def _as_asked(error: ClusterAnswerError, asked: Sequence[AccessQuestion]) -> Sequence[AccessQuestion]:
-    """What was denied: the question asked, or another one the API server asks on the way."""
-    read = forbidden_question(error)
-    if read is None or any((q.verb, q.resource) == (read[0].verb, read[0].resource) for q in asked):
-        return asked
-    return [read[0]]
+def _denied(told: Told[object] | None, asked: Sequence[AccessQuestion]) -> Sequence[AccessQuestion]:
+    """What an authoriser denied: the question asked, or another one that the API server asks on the way."""
+    if told is None or not isinstance(told.error, ClusterAnswerError) or not is_rbac_denial(told.error):
+        return []
+    read = forbidden_question(told.error)
+    return (
+        asked
+        if read is None or any((q.verb, q.resource) == (read[0].verb, read[0].resource) for q in asked)
+        else [read[0]]
+    )
 
 
 def _all(
