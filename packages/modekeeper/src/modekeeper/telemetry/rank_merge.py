@@ -49,6 +49,8 @@ class _Reporter(msgspec.Struct):
     """One rank, and how far it has come."""
 
     stream: str
+    replaced: list[str] = []
+    """Streams that have not ended, but were of this rank before."""
     frontier: Key | None = None
     awaited: bool = False
     alive: bool = True
@@ -114,7 +116,9 @@ class RankMerger:
         self._unheard.pop(stream, None)
         for rank in self._ranks_of.pop(stream, ()):
             reporter = self._reporters[rank]
-            if reporter.stream == stream:
+            if stream in reporter.replaced:
+                reporter.replaced.remove(stream)
+            elif reporter.stream == stream:
                 reporter.alive = False
                 self._do_not_await(reporter)
         self._settle()
@@ -122,9 +126,14 @@ class RankMerger:
     def push(self, arrival: Arrival, rank: int, stream: str) -> None:
         """Take one record of a rank. Without a step it cannot be merged, and passes through."""
         sample = arrival.sample
-        reporter = self._heard(rank, stream, sample)
         if sample.step is None:
+            self._unheard.pop(stream, None)
             self._out.append((self._passed(arrival, rank), None))
+            return
+        reporter = self._heard(rank, stream, sample)
+        if reporter.stream != stream:
+            self._note(f"several pods report as rank {rank}: only the records of the newest are used")
+            self._out.append((arrival, DropReason.OUT_OF_ORDER))
             return
         key = (sample.step, (sample.phase or "").strip().lower() if is_pause(sample.phase) else "")
         if self._given is not None and key <= self._given:
@@ -181,8 +190,8 @@ class RankMerger:
         self._out = []
         self._ranks_of = {}
         for rank, reporter in self._reporters.items():
-            if reporter.alive:
-                self._ranks_of.setdefault(reporter.stream, set()).add(rank)
+            for stream in [reporter.stream, *reporter.replaced] if reporter.alive else ():
+                self._ranks_of.setdefault(stream, set()).add(rank)
         self._count_frontiers()
 
     # Taking
@@ -192,6 +201,11 @@ class RankMerger:
         reporter = self._reporters.get(rank)
         if reporter is None:
             reporter = self._reporters[rank] = _Reporter(stream)
+        if stream in reporter.replaced:
+            return reporter
+        if reporter.stream != stream and reporter.alive:
+            # A pod that is about to end goes on printing while the one that takes its place begins.
+            reporter.replaced.append(reporter.stream)
         reporter.stream, reporter.alive = stream, True
         self._ranks_of.setdefault(stream, set()).add(rank)
         if sample.throughput is not None:
