@@ -61,7 +61,7 @@ class Node:
 
     def processes(self, pod_uid: str) -> list[int]:
         """The ids, outside the node, of the processes of a pod's containers, its sandbox among them."""
-        own = CGROUPS / "pids" / self.cgroup
+        own = _counting_hierarchy() / self.cgroup
         return [each for pod in own.rglob(f"pod{pod_uid}") for file in pod.rglob("cgroup.procs") for each in _ids(file)]
 
 
@@ -72,7 +72,7 @@ def lacks() -> str | None:
     missing = [program for program in PROGRAMS if shutil.which(program, path=SYSTEM_PATH) is None]
     if missing:
         return f"a node needs {', '.join(missing)}: install containerd, runc, util-linux, mount and iproute2"
-    if not (CGROUPS / "pids").is_dir() and not (CGROUPS / "cgroup.controllers").exists():
+    if not _counting_hierarchy().is_dir():
         return f"a node needs the cgroups of the machine under {CGROUPS}"
     try:
         find_busybox()
@@ -148,11 +148,25 @@ def _ids(file: Path) -> list[int]:
     return []
 
 
+def _is_unified() -> bool:
+    return (CGROUPS / "cgroup.controllers").exists()
+
+
 def _hierarchies() -> list[Path]:
     """The root of each cgroup hierarchy: several of version 1, or the one of version 2."""
-    if (CGROUPS / "cgroup.controllers").exists():
+    if _is_unified():
         return [CGROUPS]
     return [each for each in CGROUPS.iterdir() if each.is_dir() and not each.is_symlink()]
+
+
+def _counting_hierarchy() -> Path:
+    """The hierarchy in which every process of a pod is in the pod's cgroup."""
+    return CGROUPS if _is_unified() else CGROUPS / "pids"
+
+
+def cgroups(name: str) -> list[Path]:
+    """The folders of the cgroup of that name, one in each hierarchy, where they exist."""
+    return [root / name for root in _hierarchies() if (root / name).exists()]
 
 
 def remove_stale_cgroups() -> None:
@@ -176,8 +190,8 @@ def _own_cgroup() -> str:
 
 
 def _remove_cgroup(name: str) -> None:
-    for root in _hierarchies():
-        for folder, _, _ in os.walk(root / name, topdown=False):
+    for own in cgroups(name):
+        for folder, _, _ in os.walk(own, topdown=False):
             with suppress(OSError):
                 Path(folder).rmdir()
 

@@ -1,6 +1,7 @@
 """Rights for the users of the tests: bound by the admin, and in force when the call returns."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import product
 from typing import Any
 
@@ -10,25 +11,48 @@ RBAC = "rbac.authorization.k8s.io"
 
 
 def grant(plane: ControlPlane, user: str, namespace: str, rules: Sequence[Mapping[str, Any]]) -> None:
-    """Give a user the rights of a Role's ``rules`` in one namespace, on top of those it has there.
+    """Give a user the rights of a Role's ``rules`` in one namespace, for as long as that exists.
 
     Raises:
         ControlPlaneError: the Role was refused, or the rights were not in force in time.
     """
-    names = {"generateName": f"{user}-", "namespace": namespace}
-    role = _created(plane, namespace, "roles", {"kind": "Role", "metadata": names, "rules": list(rules)})
-    binding = {
-        "kind": "RoleBinding",
-        "metadata": names,
-        "roleRef": {"apiGroup": RBAC, "kind": "Role", "name": role},
-        "subjects": [{"apiGroup": RBAC, "kind": "User", "name": user}],
-    }
-    _created(plane, namespace, "rolebindings", binding)
+    _bind(plane, user, f"namespaces/{namespace}/", "Role", rules)
     wait_until(lambda: all(allowed(plane, user, namespace, rule) for rule in rules), f"{user} has its rights")
 
 
+@contextmanager
+def granted_everywhere(plane: ControlPlane, user: str, rules: Sequence[Mapping[str, Any]]) -> Iterator[None]:
+    """Give a user the rights of a ClusterRole's ``rules`` in the whole cluster, and take them away afterwards.
+
+    Raises:
+        ControlPlaneError: the ClusterRole was refused, or the rights were not in force, or out of it, in time.
+    """
+    made = _bind(plane, user, "", "ClusterRole", rules)
+    try:
+        wait_until(lambda: all(allowed(plane, user, "", rule) for rule in rules), f"{user} has its rights")
+        yield
+    finally:
+        for path in made:
+            plane.request("admin", path, "DELETE")
+        wait_until(lambda: not any(allowed(plane, user, "", rule) for rule in rules), f"{user} has its rights no more")
+
+
+def _bind(plane: ControlPlane, user: str, where: str, kind: str, rules: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
+    """Make a role and its binding; return their paths."""
+    names = {"generateName": f"{user}-"}
+    path = f"/apis/{RBAC}/v1/{where}{kind.lower()}"
+    role = _created(plane, f"{path}s", {"kind": kind, "metadata": names, "rules": list(rules)})
+    binding = {
+        "kind": f"{kind}Binding",
+        "metadata": names,
+        "roleRef": {"apiGroup": RBAC, "kind": kind, "name": role},
+        "subjects": [{"apiGroup": RBAC, "kind": "User", "name": user}],
+    }
+    return f"{path}s/{role}", f"{path}bindings/{_created(plane, f'{path}bindings', binding)}"
+
+
 def allowed(plane: ControlPlane, user: str, namespace: str, rule: Mapping[str, Any]) -> bool:
-    """Whether a user may do all that a Role's rule says, in one namespace."""
+    """Whether a user may do all that a rule says, in one namespace or, where it is empty, in all."""
     parts = ("apiGroups", "resources", "verbs")
     return all(
         _may(plane, user, {"namespace": namespace, "group": group, "resource": resource, "verb": verb, "name": name})
@@ -49,8 +73,7 @@ def _may(plane: ControlPlane, user: str, question: Mapping[str, str]) -> bool:
     return answer.status == 201 and bool(answer.body["status"]["allowed"])
 
 
-def _created(plane: ControlPlane, namespace: str, resource: str, body: Mapping[str, Any]) -> str:
-    path = f"/apis/{RBAC}/v1/namespaces/{namespace}/{resource}"
+def _created(plane: ControlPlane, path: str, body: Mapping[str, Any]) -> str:
     answer = plane.request("admin", path, "POST", {"apiVersion": f"{RBAC}/v1", **body})
     if answer.status != 201:
         raise ControlPlaneError(f"{body['kind']} was refused: {answer.body.get('message')}")

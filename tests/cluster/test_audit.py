@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from tests.cluster import audit
 from tests.cluster.control_plane import ControlPlane
-from tests.cluster.rbac import allowed, grant
+from tests.cluster.rbac import allowed, grant, granted_everywhere
 
 DEPLOYMENTS = "/apis/apps/v1/namespaces/{}/deployments"
 SELF_REVIEW = {
@@ -85,6 +85,14 @@ def test_granted_rights_are_in_force_and_are_no_more_than_said(control_plane: Co
     assert control_plane.request("observer", f"{patched}-2", "PATCH", {}).status == 403
     assert control_plane.request("observer", "/api/v1/namespaces/default/pods").status == 403
     assert not allowed(control_plane, "verifier", namespace, rule)
+
+
+def test_rights_in_the_whole_cluster_end_with_the_block(control_plane: ControlPlane, namespace: str) -> None:
+    rule = {"apiGroups": [""], "resources": ["nodes", "namespaces"], "verbs": ["get", "list"]}
+    with granted_everywhere(control_plane, "verifier", [rule]):
+        assert control_plane.request("verifier", "/api/v1/nodes").status == 200
+        assert control_plane.request("verifier", "/api/v1/namespaces/kube-system").status == 200
+    assert control_plane.request("verifier", "/api/v1/nodes").status == 403
 
 
 def test_a_kubeconfig_may_name_a_namespace_and_its_context(

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from tests.cluster import workloads
 from tests.cluster.control_plane import ControlPlane, ControlPlaneError, wait_until
-from tests.cluster.node import Node, remove_stale_cgroups, running_node
+from tests.cluster.node import Node, cgroups, remove_stale_cgroups, running_node
 
 COUNTING = ["sh", "-c", "i=0; while :; do echo line $i; i=$((i+1)); sleep 0.1; done"]
 KNOB = "modekeeper/knob.concurrency"
@@ -194,5 +194,5 @@ def test_nothing_of_a_node_is_left(node: Node, tmp_path: Path, how: str) -> None
     )
     if how == "killed":
         remove_stale_cgroups()
-    assert not any((each / cgroup).exists() for each in Path("/sys/fs/cgroup").iterdir())
+    assert cgroups(cgroup) == []
     assert node.process.poll() is None

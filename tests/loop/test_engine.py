@@ -106,6 +106,16 @@ def test_what_the_job_says_outranks_the_operator() -> None:
     assert subject.state.known["dataloader_prefetch_factor"].value == 2.0
 
 
+def test_what_the_pods_were_told_outranks_the_operator_and_not_the_job() -> None:
+    subject = engine(
+        operator_knobs={"dataloader_prefetch_factor": 7.0}, cluster_knobs={"dataloader_prefetch_factor": 3}
+    )
+    known = subject.state.known["dataloader_prefetch_factor"]
+    assert (known.value, known.source) == (3.0, "cluster")
+    trace([block(slow_input(900))], subject)
+    assert subject.state.known["dataloader_prefetch_factor"].source == "telemetry"
+
+
 def test_a_quiet_interval_is_a_verdict_of_its_own() -> None:
     event = engine().no_data()
     assert event.trigger is TickTrigger.NO_DATA

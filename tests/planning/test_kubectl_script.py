@@ -16,6 +16,7 @@ from tests.planning.changes import BUCKET, PREFETCH, WORKERS, change
 
 from modekeeper.model.decision import Actuation, Plan, PlanItem, Target
 from modekeeper.model.errors import BadInputError
+from modekeeper.model.workload import WORKLOAD_KINDS
 from modekeeper.planning.kubectl_script import render
 from modekeeper.planning.plan import build_plan, patches
 
@@ -140,6 +141,27 @@ def test_a_cold_item_is_one_patch_of_the_template(bench: Bench) -> None:
     assert call[:3] == ["patch", "--namespace=ml", "--type=merge"]
     assert patch_of(call) == plan.items[0].patch
     assert call[-2:] == ["--", "Deployment/trainer"]
+
+
+KUBECTL_NAMES = {
+    "Deployment": "Deployment/trainer",
+    "StatefulSet": "StatefulSet/trainer",
+    "Job": "Job/trainer",
+    "JobSet": "jobsets.jobset.x-k8s.io/trainer",
+    "LeaderWorkerSet": "leaderworkersets.leaderworkerset.x-k8s.io/trainer",
+    "PyTorchJob": "pytorchjobs.kubeflow.org/trainer",
+    "TrainJob": "trainjobs.trainer.kubeflow.org/trainer",
+    "RayCluster": "rayclusters.ray.io/trainer",
+    "RayJob": "rayjobs.ray.io/trainer",
+    "VolcanoJob": "jobs.batch.volcano.sh/trainer",
+}
+
+
+@pytest.mark.parametrize("kind", [known.kind for known in WORKLOAD_KINDS])
+def test_a_kind_outside_the_built_in_groups_is_named_with_its_group(kind: str, bench: Bench) -> None:
+    done, (call,) = bench.run(render(plan_of(item(Actuation.COLD, kind=kind))))
+    assert done.returncode == 0, done.stderr
+    assert call[-2:] == ["--", KUBECTL_NAMES[kind]]
 
 
 def test_a_hot_item_patches_the_object_and_then_each_of_its_live_pods(bench: Bench) -> None:

@@ -5,16 +5,17 @@ from pathlib import Path
 from typing import Any
 
 import click
+import msgspec
 
 from modekeeper.artifacts.contracts.reports import ClosedLoopReport
 from modekeeper.artifacts.provenance import provenance
 from modekeeper.artifacts.store import FolderStore
 from modekeeper.cli.clocks import clock_from
+from modekeeper.cli.cluster_options import ClusterOptions
 from modekeeper.cli.console import print_answer, print_json, say
 from modekeeper.cli.deciding import apply_request, refuse_apply, settings_from
 from modekeeper.cli.options import (
     DecisionChoice,
-    TelemetryChoice,
     apply_option,
     cost_options,
     decision_options,
@@ -22,11 +23,11 @@ from modekeeper.cli.options import (
     json_option,
     license_option,
     out_option,
-    target_options,
-    telemetry_options,
 )
 from modekeeper.cli.reading import reading
+from modekeeper.cli.telemetry_options import TelemetryChoice, live_options, telemetry_options
 from modekeeper.loop.apply_request import NO_APPLY, ApplyRequest
+from modekeeper.model.decision import Target
 from modekeeper.ports.clock import Clock
 from modekeeper.reports.folder.closed_loop_run import ClosedLoopJob, run_closed_loop
 from modekeeper.value.opportunity import CostModel
@@ -38,11 +39,12 @@ __all__ = ["decide_into", "plan", "run"]
     epilog=examples(
         "mk plan --observe-path run.jsonl --knob dataloader_prefetch_factor=2",
         "mk plan --scenario drift --out report/plan",
+        "mk plan --observe-source k8s --k8s-namespace ml --k8s-deployment trainer --observe-duration 1h",
     )
 )
 @telemetry_options("observe-")
 @decision_options
-@target_options
+@live_options
 @cost_options
 @click.option("--dry-run", is_flag=True, default=True, help="Always on: mk plan never applies.")
 @license_option
@@ -66,7 +68,7 @@ def plan(dry_run: bool, license_path: str | None, **given: Any) -> int:
 )
 @telemetry_options("observe-")
 @decision_options
-@target_options
+@live_options
 @cost_options
 @apply_option
 @license_option
@@ -82,9 +84,25 @@ def run(dry_run: bool, license_path: str | None, **given: Any) -> int:
     return _run(apply=not dry_run, **given)
 
 
-def _run(*, apply: bool, out: str, as_json: bool, **given: Any) -> int:
+def _run(
+    *,
+    apply: bool,
+    telemetry: TelemetryChoice,
+    target: Target,
+    cluster: ClusterOptions,
+    out: str,
+    as_json: bool,
+    **given: Any,
+) -> int:
     request = apply_request(requested=apply)
-    report = decide_into(Path(out), clock=clock_from(os.environ), apply=request, **given)
+    report = decide_into(
+        Path(out),
+        telemetry=telemetry.of(target, cluster),
+        target=target,
+        clock=clock_from(os.environ),
+        apply=request,
+        **given,
+    )
     if as_json:
         print_json(report)
     else:
@@ -100,8 +118,7 @@ def decide_into(
     *,
     telemetry: TelemetryChoice,
     decision: DecisionChoice,
-    k8s_namespace: str,
-    k8s_deployment: str,
+    target: Target,
     gpus: float | None,
     gpu_hour_usd: float | None,
     clock: Clock,
@@ -110,16 +127,16 @@ def decide_into(
 ) -> ClosedLoopReport:
     """Run the loop once over the telemetry asked for, into the folder ``out``."""
     store = FolderStore(out)
-    settings, catalog = settings_from(decision, k8s_namespace, k8s_deployment)
-    job = ClosedLoopJob(
-        name=name,
-        settings=settings,
-        apply=apply,
-        catalog=catalog,
-        cost=CostModel(gpus=gpus, gpu_hour_usd=gpu_hour_usd),
-        provenance=provenance(),
-    )
+    settings, catalog = settings_from(decision, target)
     with reading(telemetry, clock) as what:
+        job = ClosedLoopJob(
+            name=name,
+            settings=msgspec.structs.replace(settings, cluster_knobs=dict(what.knobs)),
+            apply=apply,
+            catalog=catalog,
+            cost=CostModel(gpus=gpus, gpu_hour_usd=gpu_hour_usd),
+            provenance=provenance(),
+        )
         return run_closed_loop(store, what, job, clock)
 
 

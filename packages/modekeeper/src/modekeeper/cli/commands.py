@@ -22,7 +22,7 @@ class Command(NamedTuple):
 HEADINGS = {
     "Look": "what is the job doing",
     "Decide": "what would help, as a plan a person can review",
-    "Check": "is this machine ready",
+    "Check": "is everything ready, and what would a plan do",
     "Show": "see it work",
 }
 
@@ -37,6 +37,7 @@ COMMANDS: tuple[Command, ...] = (
     ),
     Command(("observe",), "Look", "read telemetry, say what is in it", f"{_AT}.observe:observe"),
     Command(("eval", "file"), "Look", "verdict, why and cost of a recorded run", f"{_AT}.evaluate:eval_file"),
+    Command(("eval", "k8s"), "Look", "the same of a running job, from its pods", f"{_AT}.evaluate:eval_k8s"),
     Command(("plot",), "Look", "draw a recorded run: changes, modes and actions", f"{_AT}.plot:plot"),
     Command(("plan",), "Decide", "decide and write the plan, changing nothing", f"{_AT}.closed_loop:plan"),
     Command(("watch",), "Decide", "keep deciding, an interval at a time", f"{_AT}.watch:watch"),
@@ -57,7 +58,21 @@ COMMANDS: tuple[Command, ...] = (
         ("chords", "show"), "Decide", "one chord: when, what it touches, what must stay true", f"{_AT}.chords:show"
     ),
     Command(("chords", "validate"), "Decide", "check a chord catalog of your own", f"{_AT}.chords_validate:validate"),
+    Command(
+        ("k8s", "preflight"),
+        "Check",
+        "is this cluster ready to be observed, and with which rights",
+        f"{_AT}.k8s_preflight:preflight",
+    ),
     Command(("doctor",), "Check", "is everything here that ModeKeeper needs", f"{_AT}.doctor:doctor"),
+    Command(
+        ("verify",),
+        "Check",
+        "would the cluster accept a plan, and what would it do",
+        f"{_AT}.k8s_verify:verify",
+    ),
+    Command(("k8s", "verify"), "Check", "the same as verify", f"{_AT}.k8s_verify:verify"),
+    Command(("k8s", "render"), "Check", "check a plan and write its script", f"{_AT}.k8s_render:render"),
     Command(
         ("demo", "modes"),
         "Show",
@@ -71,6 +86,7 @@ GROUPS = {
     "eval": "Verdict, why and cost of a run.",
     "closed-loop": "The loop: observe, decide, plan; with a licence, apply.",
     "chords": "The changes ModeKeeper knows how to propose.",
+    "k8s": "Ask a cluster what it is, and about a plan; nothing here changes one.",
     "demo": "See it work without a cluster.",
 }
 

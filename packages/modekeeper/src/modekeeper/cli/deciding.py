@@ -12,7 +12,6 @@ from modekeeper.loop.apply_request import ApplyRequest
 from modekeeper.loop.settings import LoopSettings
 from modekeeper.model.decision import Target
 from modekeeper.model.errors import BadInputError, RefusedError
-from modekeeper.planning.names import check_target
 from modekeeper.policy.catalog import choose_catalog, load_default
 from modekeeper.policy.knobs import KNOBS, find_knob, similar_knob
 from modekeeper.policy.limits import limits_from
@@ -28,7 +27,7 @@ def detectors_from(false_alarms_per_day: float | None) -> DetectorSettings:
     return DetectorSettings(false_alarms_per_day=false_alarms_per_day)
 
 
-def settings_from(decision: DecisionChoice, namespace: str, deployment: str) -> tuple[LoopSettings, CatalogUse]:
+def settings_from(decision: DecisionChoice, target: Target) -> tuple[LoopSettings, CatalogUse]:
     """The settings of the loop, and which catalog is in force.
 
     A given catalog that cannot be trusted changes nothing: the built-in one stays, and a warning says so.
@@ -46,7 +45,7 @@ def settings_from(decision: DecisionChoice, namespace: str, deployment: str) -> 
             f"{first.path}: {first.message}. See mk chords validate --catalog {decision.catalog}"
         )
     settings = LoopSettings(
-        target=check_target(Target(namespace=namespace, kind="Deployment", name=deployment)),
+        target=target,
         catalog=choice.catalog,
         policy=decision.policy,
         limits=limits_from(decision.max_delta_per_step),

@@ -9,7 +9,8 @@ from modekeeper.artifacts.contracts.reports import ClosedLoopReport
 from modekeeper.cli.clocks import clock_from
 from modekeeper.cli.closed_loop import decide_into, summary_line
 from modekeeper.cli.console import print_answer, print_json, say, table
-from modekeeper.cli.options import DecisionChoice, TelemetryChoice, examples, json_option, out_option
+from modekeeper.cli.options import DEFAULT_TARGET, DecisionChoice, examples, json_option, out_option
+from modekeeper.cli.telemetry_options import TelemetryChoice
 from modekeeper.reports.wording import moment
 
 __all__ = ["modes"]
@@ -29,8 +30,7 @@ def modes(seed: int, out: str, as_json: bool) -> int:
         Path(out),
         telemetry=telemetry,
         decision=DecisionChoice(),
-        k8s_namespace="default",
-        k8s_deployment="trainer",
+        target=DEFAULT_TARGET,
         gpus=None,
         gpu_hour_usd=None,
         clock=clock_from(os.environ),

@@ -8,17 +8,13 @@ import click
 from modekeeper.artifacts.contracts.reports import ObserveReport
 from modekeeper.artifacts.store import FolderStore
 from modekeeper.cli.clocks import clock_from
+from modekeeper.cli.cluster_options import ClusterOptions
 from modekeeper.cli.console import print_json, say, table
 from modekeeper.cli.deciding import detectors_from
-from modekeeper.cli.options import (
-    TelemetryChoice,
-    examples,
-    false_alarms_option,
-    json_option,
-    out_option,
-    telemetry_options,
-)
+from modekeeper.cli.options import examples, false_alarms_option, json_option, out_option
 from modekeeper.cli.reading import reading
+from modekeeper.cli.telemetry_options import TelemetryChoice, live_options, telemetry_options
+from modekeeper.model.decision import Target
 from modekeeper.model.ingest import IngestCounters
 from modekeeper.ports.clock import Clock
 from modekeeper.reports.folder.observe_run import run_observe
@@ -31,16 +27,30 @@ __all__ = ["ingest_lines", "observe", "observe_into"]
         "mk observe --path run.jsonl",
         "mk observe --path 'logs/run-*.jsonl.gz' --record-raw raw.jsonl --out report/observe",
         "mk observe --path run.jsonl --follow --duration 10m",
+        "mk observe --source k8s --k8s-namespace ml --k8s-deployment trainer --duration 1h",
+        "mk observe --prometheus-url http://localhost:9090 --k8s-namespace ml --k8s-deployment trainer",
     )
 )
 @telemetry_options()
+@live_options
 @false_alarms_option
 @out_option("report/observe")
 @json_option
-def observe(telemetry: TelemetryChoice, false_alarms_per_day: float | None, out: str, as_json: bool) -> int:
+def observe(
+    *,
+    telemetry: TelemetryChoice,
+    target: Target,
+    cluster: ClusterOptions,
+    false_alarms_per_day: float | None,
+    out: str,
+    as_json: bool,
+) -> int:
     """Read telemetry and say what is in it: how much was usable, what the detectors found. Decides nothing."""
     report = observe_into(
-        Path(out), telemetry=telemetry, clock=clock_from(os.environ), false_alarms_per_day=false_alarms_per_day
+        Path(out),
+        telemetry=telemetry.of(target, cluster),
+        clock=clock_from(os.environ),
+        false_alarms_per_day=false_alarms_per_day,
     )
     if as_json:
         print_json(report)

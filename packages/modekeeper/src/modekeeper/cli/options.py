@@ -9,30 +9,34 @@ from typing import Any, Literal
 import click
 import msgspec
 
+from modekeeper.model.decision import Target
 from modekeeper.model.errors import BadInputError
+from modekeeper.model.workload import WORKLOAD_KINDS
+from modekeeper.planning.names import check_target
 
 __all__ = [
+    "DEFAULT_TARGET",
     "DURATION",
     "DecisionChoice",
-    "TelemetryChoice",
     "apply_option",
     "cost_options",
     "decision_options",
     "examples",
     "false_alarms_option",
-    "jobs_option",
+    "gathered",
     "json_option",
     "license_option",
     "out_option",
     "target_options",
-    "telemetry_options",
 ]
 
 _DURATION = re.compile(r"(?P<amount>\d+(?:\.\d+)?)\s*(?P<unit>ms|s|m|min|h|d)?")
 _SECONDS = {"ms": 0.001, "s": 1.0, None: 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 _LONGEST_S = 366 * 86400.0
 LEAST_FALSE_ALARMS, MOST_FALSE_ALARMS = 1e-6, 1e6
-_MOST_JOBS = 64
+
+
+DEFAULT_TARGET = Target(namespace="default", kind="Deployment", name="trainer")
 
 
 class _Duration(click.ParamType[float]):
@@ -65,50 +69,6 @@ class _Finite(click.FloatRange):
         return number
 
 
-class TelemetryChoice(msgspec.Struct, frozen=True, kw_only=True):
-    """Which telemetry to read, as asked for on the command line."""
-
-    source: str | None = None
-    paths: tuple[str, ...] = ()
-    follow: bool = False
-    scenario: str | None = None
-    seed: int = 0
-    duration_s: float | None = None
-    record_raw: str | None = None
-    path_option: str = "--path"
-    """What the option that names files is called in this command."""
-    label: str | None = None
-    """What reports call it, where its path means nothing to the user."""
-    jobs: int | msgspec.UnsetType = msgspec.UNSET
-    """Processes that read it; decided by its size where nobody says. It makes no other telemetry of it."""
-
-    @property
-    def kind(self) -> str:
-        """``file`` or ``synthetic``: what was asked for, or what the other options imply.
-
-        Raises:
-            BadInputError: nothing names any telemetry, or the options contradict each other.
-        """
-        if self.source == "synthetic" and self.paths:
-            raise BadInputError(
-                f"synthetic telemetry and {self.path_option} contradict each other. Give one of the two."
-            )
-        if self.source == "file" and not self.paths:
-            raise BadInputError(
-                f"no telemetry named. Give {self.path_option} a JSON-lines or CSV file, or '-' for standard input."
-            )
-        if self.source is not None:
-            return self.source
-        if self.paths:
-            return "file"
-        if self.scenario is not None:
-            return "synthetic"
-        raise BadInputError(
-            f"no telemetry named. Give {self.path_option} a JSON-lines or CSV file ('-' for standard input), "
-            "or --scenario a name."
-        )
-
-
 class DecisionChoice(msgspec.Struct, frozen=True, kw_only=True):
     """How to decide, as asked for on the command line."""
 
@@ -119,27 +79,6 @@ class DecisionChoice(msgspec.Struct, frozen=True, kw_only=True):
     approve_advanced: bool = False
     false_alarms_per_day: float | None = None
     knobs: dict[str, float] = {}
-
-
-def telemetry_options(
-    prefix: str = "", *, to_its_end: bool = True
-) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Options that name telemetry, each with ``prefix`` (``observe-``); the command gets ``telemetry``.
-
-    ``--jobs`` goes with commands that read it ``to_its_end``.
-    """
-
-    def build(given: dict[str, Any]) -> TelemetryChoice:
-        jobs = given.pop("jobs", None)
-        return TelemetryChoice(path_option=f"--{prefix}path", jobs=jobs or msgspec.UNSET, **given)
-
-    return _gathered("telemetry", build, _telemetry(prefix) + ([_jobs("telemetry__jobs")] if to_its_end else []))
-
-
-def jobs_option(function: Callable[..., Any]) -> Callable[..., Any]:
-    """``--jobs``: the command gets ``jobs``, which is ``None`` where nobody says."""
-    with_jobs: Callable[..., Any] = _jobs("jobs")(function)
-    return with_jobs
 
 
 def false_alarms_option(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -159,18 +98,7 @@ def _false_alarms(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any
     )
 
 
-def _jobs(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    return click.option(
-        "--jobs",
-        name,
-        type=click.IntRange(min=1, max=_MOST_JOBS),
-        metavar="N",
-        help="Processes that read large files together; by default as many as the file and the machine are good for. "
-        "The result is the same.",
-    )
-
-
-def _gathered(
+def gathered(
     name: str, build: Callable[[dict[str, Any]], Any], options: list[Callable[..., Any]]
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Options whose values reach the command as one argument ``name``; each is declared as ``<name>__<field>``."""
@@ -187,57 +115,6 @@ def _gathered(
         return gather
 
     return decorate
-
-
-def _telemetry(prefix: str) -> list[Callable[..., Any]]:
-    return [
-        click.option(
-            f"--{prefix}source",
-            "telemetry__source",
-            type=click.Choice(["file", "synthetic"]),
-            help=f"Where telemetry comes from; implied by --{prefix}path or --scenario.",
-        ),
-        click.option(
-            f"--{prefix}path",
-            "telemetry__paths",
-            multiple=True,
-            metavar="FILE",
-            help="JSON lines or CSV, plain, gzip or zstd; a glob; '-' is standard input. May be repeated.",
-        ),
-        click.option(
-            f"--{prefix}follow",
-            "telemetry__follow",
-            is_flag=True,
-            help="Keep reading as the file grows, until interrupted.",
-        ),
-        click.option(
-            "--scenario",
-            "telemetry__scenario",
-            metavar="NAME",
-            help="Synthetic telemetry: stable, drift, burst, straggler, gpu_saturated, mixed_environment "
-            "or incident_and_recovery.",
-        ),
-        click.option(
-            "--seed",
-            "telemetry__seed",
-            type=click.IntRange(min=0),
-            default=0,
-            show_default=True,
-            help="Seed of a scenario.",
-        ),
-        click.option(
-            f"--{prefix}duration",
-            "telemetry__duration_s",
-            type=DURATION,
-            help="Read so much telemetry time at most: 90, 90s, 5m, 1h.",
-        ),
-        click.option(
-            f"--{prefix}record-raw",
-            "telemetry__record_raw",
-            metavar="FILE",
-            help="Keep what was read, byte for byte, for a later replay.",
-        ),
-    ]
 
 
 def decision_options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -285,7 +162,7 @@ def decision_options(function: Callable[..., Any]) -> Callable[..., Any]:
         ),
         _false_alarms("decision__false_alarms_per_day"),
     ]
-    return _gathered("decision", build, options)(function)
+    return gathered("decision", build, options)(function)
 
 
 def _knobs(texts: tuple[str, ...]) -> dict[str, float]:
@@ -306,17 +183,36 @@ def _knobs(texts: tuple[str, ...]) -> dict[str, float]:
 
 
 def target_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """``--k8s-namespace`` and ``--k8s-deployment``: the workload a plan is for."""
-    function = click.option(
-        "--k8s-deployment", default="trainer", show_default=True, metavar="NAME", help="Deployment a plan is for."
-    )(function)
-    return click.option(
-        "--k8s-namespace",
-        default="default",
-        show_default=True,
-        metavar="NAME",
-        help="Namespace of that Deployment.",
-    )(function)
+    """The workload a command is about; the command gets ``target``."""
+    kinds = [known.kind for known in WORKLOAD_KINDS]
+    options = [
+        click.option(
+            "--k8s-namespace",
+            "target__namespace",
+            default=DEFAULT_TARGET.namespace,
+            show_default=True,
+            metavar="NAME",
+            help="Namespace of the workload.",
+        ),
+        click.option(
+            "--k8s-deployment",
+            "--k8s-name",
+            "target__name",
+            default=DEFAULT_TARGET.name,
+            show_default=True,
+            metavar="NAME",
+            help="Name of the workload, of whatever kind it is.",
+        ),
+        click.option(
+            "--k8s-kind",
+            "target__kind",
+            type=click.Choice(kinds, case_sensitive=False),
+            default=DEFAULT_TARGET.kind,
+            show_default=True,
+            help="Kind of the workload.",
+        ),
+    ]
+    return gathered("target", lambda given: check_target(Target(**given)), options)(function)
 
 
 def cost_options(function: Callable[..., Any]) -> Callable[..., Any]:

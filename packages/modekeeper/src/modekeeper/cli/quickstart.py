@@ -12,20 +12,21 @@ from typing import Any
 import click
 import msgspec
 
+from modekeeper.artifacts.contracts.k8s_verify import BlockerKind, K8sVerifyReport
 from modekeeper.artifacts.contracts.parts import Answer
 from modekeeper.artifacts.contracts.reports import ClosedLoopReport, EvalReport, QuickstartReport, QuickstartStage
 from modekeeper.artifacts.explain import ExplainLog
 from modekeeper.artifacts.store import FolderStore
 from modekeeper.cli.clocks import clock_from
 from modekeeper.cli.closed_loop import decide_into
-from modekeeper.cli.cluster_question import NO_CLUSTER, ask_cluster, cluster_answers
+from modekeeper.cli.cluster_options import ClusterOptions
 from modekeeper.cli.console import print_answer, print_json, say, warn
 from modekeeper.cli.doctor import write_doctor_report
 from modekeeper.cli.evaluate import evaluate_into
+from modekeeper.cli.k8s_verify import VALID_FOR_S, verify_into
 from modekeeper.cli.observe import observe_into
 from modekeeper.cli.options import (
     DecisionChoice,
-    TelemetryChoice,
     cost_options,
     decision_options,
     examples,
@@ -35,7 +36,9 @@ from modekeeper.cli.options import (
 )
 from modekeeper.cli.plot import draw_into
 from modekeeper.cli.sources import opened
-from modekeeper.gates.kill_switch import KILL_SWITCH_VARIABLE, read_kill_switch
+from modekeeper.cli.telemetry_options import TelemetryChoice
+from modekeeper.model.cluster import ClusterConfigError
+from modekeeper.model.decision import Target
 from modekeeper.model.errors import BadInputError, ModeKeeperError
 from modekeeper.model.wording import count
 from modekeeper.ports.clock import Clock
@@ -46,6 +49,8 @@ __all__ = ["quickstart"]
 _BUNDLED = "gpt_training_8xh100.jsonl.gz"
 _BUNDLED_GPUS = 8.0
 _BUNDLED_NAME = "GPT training on 8 H100 (bundled real trace)"
+_ANSWER_S = 5.0
+"""A cluster that takes longer for one answer is none for a first look."""
 
 
 @click.command(
@@ -58,7 +63,7 @@ _BUNDLED_NAME = "GPT training on 8 H100 (bundled real trace)"
 @click.option(
     "--verify/--no-verify",
     default=True,
-    help="Ask the cluster kubectl is set up for, if one answers, whether it accepts the plan (server-side dry run).",
+    help="Ask the cluster of your kubeconfig, if one answers, whether it would accept the plan (server-side dry run).",
 )
 @out_option("report/quickstart")
 @json_option
@@ -103,8 +108,7 @@ class _Tour:
     clock: Clock
     bundled: bool
     decision: DecisionChoice
-    k8s_namespace: str
-    k8s_deployment: str
+    target: Target
     gpus: float | None
     gpu_hour_usd: float | None
     verify: bool
@@ -182,8 +186,7 @@ class _Tour:
             self.out / "plan",
             telemetry=self.telemetry,
             decision=self.decision,
-            k8s_namespace=self.k8s_namespace,
-            k8s_deployment=self.k8s_deployment,
+            target=self.target,
             gpus=self._gpus,
             gpu_hour_usd=self.gpu_hour_usd,
             clock=self.clock,
@@ -200,16 +203,18 @@ class _Tour:
             return _skipped("verify", "the plan is empty: nothing to verify")
         if not self.verify:
             return _skipped("verify", "not asked for (--no-verify)")
-        switch = read_kill_switch(os.environ)
-        if switch.active:
-            return _skipped(
-                "verify", f"{KILL_SWITCH_VARIABLE} is set: the plan's script does nothing, not even a dry run"
+        folder = self.out / "verify"
+        try:
+            report = verify_into(
+                folder,
+                self.decided.k8s_plan_path,
+                valid_for_s=VALID_FOR_S,
+                cluster=ClusterOptions(request_timeout_s=_ANSWER_S),
+                clock=self.clock,
             )
-        version = cluster_answers(os.environ)
-        if version is None:
-            return _skipped("verify", NO_CLUSTER)
-        accepted, word = ask_cluster(Path(self.decided.k8s_plan_script_path), os.environ)
-        return _done("verify", f"cluster {version}: {word if accepted else f'not accepted: {word}'}")
+        except ClusterConfigError as error:
+            return _skipped("verify", f"no cluster to ask: {error}")
+        return _verified(report, f"{folder}/k8s_verify_latest.json")
 
     def _draw(self) -> QuickstartStage:
         if find_spec("matplotlib") is None:
@@ -234,6 +239,18 @@ def _stage(name: str, act: Callable[[], QuickstartStage]) -> QuickstartStage:
     except ModeKeeperError as error:
         warn(f"ERROR: {name}: {error}")
         return QuickstartStage(name=name, status="failed", detail=str(error))
+
+
+def _verified(report: K8sVerifyReport, latest: str) -> QuickstartStage:
+    """A plan that is not verified is an answer, too: the tour did what it came for."""
+    blocker, version = report.verify_blocker, report.diagnostics.server_version or "of unknown version"
+    if blocker is None:
+        effects = sorted({item.effect.effect.value for item in report.items})
+        word = f"would accept the plan ({', '.join(effects)}); nothing was changed"
+        return _done("verify", f"the cluster ({version}) {word}", latest)
+    if blocker.kind is BlockerKind.CLIENT_UNAVAILABLE:
+        return _skipped("verify", f"no cluster answered: {blocker.detail}")
+    return _done("verify", f"the cluster ({version}) says no: {blocker.kind.value}: {blocker.detail}", latest)
 
 
 def _done(name: str, detail: str, *artifacts: str) -> QuickstartStage:

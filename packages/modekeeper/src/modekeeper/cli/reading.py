@@ -5,9 +5,9 @@ from contextlib import contextmanager
 
 from modekeeper.cli.console import Progress
 from modekeeper.cli.deadline import Deadline
-from modekeeper.cli.options import TelemetryChoice
 from modekeeper.cli.sources import opened
 from modekeeper.cli.stopping import stop_on_signals
+from modekeeper.cli.telemetry_options import TelemetryChoice
 from modekeeper.loop.reading import Reading
 from modekeeper.ports.clock import Clock, StopSignal
 
@@ -32,7 +32,9 @@ def reading(choice: TelemetryChoice, clock: Clock) -> Iterator[Reading]:
                 name=telemetry.name,
                 source=telemetry.source,
                 stop=stop,
-                duration_s=choice.duration_s,
+                # What runs was asked for so much by the clock, not by its own times.
+                duration_s=None if choice.is_live else choice.duration_s,
+                knobs=telemetry.knobs,
                 describe_source=telemetry.part,
                 describe_recording=telemetry.recording,
                 advanced=lambda count: progress.advance(count, telemetry.share_read),

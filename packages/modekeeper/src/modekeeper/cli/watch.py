@@ -12,12 +12,12 @@ from modekeeper.artifacts.canonical import canonical_digest
 from modekeeper.artifacts.provenance import provenance
 from modekeeper.artifacts.store import FolderStore
 from modekeeper.cli.clocks import clock_from
+from modekeeper.cli.cluster_options import ClusterOptions
 from modekeeper.cli.console import print_answer, print_json, say, warn
 from modekeeper.cli.deciding import apply_request, refuse_apply, settings_from
 from modekeeper.cli.options import (
     DURATION,
     DecisionChoice,
-    TelemetryChoice,
     apply_option,
     cost_options,
     decision_options,
@@ -25,11 +25,11 @@ from modekeeper.cli.options import (
     json_option,
     license_option,
     out_option,
-    target_options,
-    telemetry_options,
 )
 from modekeeper.cli.sources import opened
 from modekeeper.cli.stopping import stop_on_signals
+from modekeeper.cli.telemetry_options import TelemetryChoice, live_options, telemetry_options
+from modekeeper.model.decision import Target
 from modekeeper.reports.folder.watch_report import WatchRollUp, watch_report
 from modekeeper.reports.folder.watch_session import WatchPlan, WatchSession, one_writer
 from modekeeper.value.opportunity import CostModel
@@ -67,7 +67,7 @@ def _command(out: str, *lines: str) -> click.Command:
     @click.command(name="watch", epilog=examples(*lines))
     @telemetry_options("observe-", to_its_end=False)
     @decision_options
-    @target_options
+    @live_options
     @cost_options
     @_watch_options
     @apply_option
@@ -90,6 +90,7 @@ def _command(out: str, *lines: str) -> click.Command:
 watch = _command(
     "report/watch",
     "mk watch --observe-path /var/log/train/run.jsonl --interval 30s",
+    "mk watch --observe-source k8s --k8s-namespace ml --k8s-deployment trainer --interval 30s",
     "mk watch --scenario incident_and_recovery --interval 1s --max-iterations 3",
 )
 closed_loop_watch = _command(
@@ -104,8 +105,8 @@ def _watch(
     apply: bool,
     telemetry: TelemetryChoice,
     decision: DecisionChoice,
-    k8s_namespace: str,
-    k8s_deployment: str,
+    target: Target,
+    cluster: ClusterOptions,
     gpus: float | None,
     gpu_hour_usd: float | None,
     interval: float,
@@ -117,16 +118,19 @@ def _watch(
 ) -> int:
     clock = clock_from(os.environ)
     store = FolderStore(Path(out))
-    settings, catalog = settings_from(decision, k8s_namespace, k8s_deployment)
+    telemetry = telemetry.of(target, cluster)
+    settings, catalog = settings_from(decision, target)
     with (
         one_writer(store),
         stop_on_signals() as stop,
         opened(telemetry, clock, for_watch_every_s=interval) as open_telemetry,
     ):
+        # How the cluster is asked is no matter; which one it is, is.
+        which = ClusterOptions(kubeconfig=cluster.kubeconfig, context=cluster.context)
         plan = WatchPlan(
             name=open_telemetry.name,
-            watched=canonical_digest(msgspec.structs.replace(telemetry, follow=False)),
-            settings=settings,
+            watched=canonical_digest(msgspec.structs.replace(telemetry, follow=False, cluster=which)),
+            settings=msgspec.structs.replace(settings, cluster_knobs=dict(open_telemetry.knobs)),
             interval_s=interval,
             max_iterations=1 if apply else max_iterations,
             keep=keep,

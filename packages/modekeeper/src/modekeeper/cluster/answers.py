@@ -38,6 +38,8 @@ _ADVICE = {
 }
 _ADVICE_OF_SERVER = "Try again; if it stays so, look at the API server's log."
 _FIRST_SERVER_ERROR = 500
+_NO_SUCH_PATH = "the server could not find the requested resource"
+"""As client-go says it of a path that the API server does not serve, for which that sends no Status."""
 
 
 def shown(text: Any, limit: int = _DETAIL_LIMIT) -> str:
@@ -55,7 +57,7 @@ def answer_error(asked: str, status: int, reason: str = "", detail: str = "") ->
         detail: its message, not escaped yet.
     """
     reason = shown(reason, _REASON_LIMIT) or _REASONS.get(status) or _phrase(status)
-    detail = shown(detail)
+    detail = _detail(detail)
     advice = _ADVICE.get(status) or (_ADVICE_OF_SERVER if status >= _FIRST_SERVER_ERROR else "")
     said = f"{status} {reason}" + (f": {detail}" if detail else "")
     end = "" if said.endswith((".", "…", "!", "?")) else "."
@@ -68,13 +70,27 @@ def status_error(asked: str, status: int, body: Any) -> ClusterAnswerError:
     if isinstance(body, dict) and body.get("kind") == "Status":
         code = body.get("code")
         known = code if isinstance(code, int) and not isinstance(code, bool) and 400 <= code <= 599 else status  # noqa: PLR2004
-        return answer_error(asked, known, shown(body.get("reason")), shown(body.get("message")))
-    return answer_error(asked, status, detail=body if isinstance(body, str) else "")
+        return answer_error(asked, known, shown(body.get("reason")), _text(body.get("message")))
+    if status == HTTPStatus.NOT_FOUND:
+        return answer_error(asked, status, "NotFound", _NO_SUCH_PATH)
+    return answer_error(asked, status, detail=_text(body))
+
+
+def _detail(text: str) -> str:
+    """What is wrong often stands at the end, after the whole object: a long text is cut in its middle."""
+    if len(text) <= _DETAIL_LIMIT:
+        return shown(text)
+    half = _DETAIL_LIMIT // 2
+    return f"{shown(text[:half], half).rstrip('…')} … {shown(text[-half:])}"
 
 
 def bad_request(asked: str, detail: str) -> ClusterAnswerError:
     """400, as the API says it."""
     return answer_error(asked, HTTPStatus.BAD_REQUEST, "BadRequest", detail)
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
 
 
 def _phrase(status: int) -> str:

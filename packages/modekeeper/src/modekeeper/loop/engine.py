@@ -28,12 +28,7 @@ class Engine:
     def __init__(self, settings: LoopSettings) -> None:
         self._settings = settings
         self._panel = Panel(settings.detectors)
-        self._state = LoopState(
-            known={
-                name: KnownValue(value=value, source=CurrentValueSource.OPERATOR)
-                for name, value in sorted(settings.operator_knobs.items())
-            }
-        )
+        self._state = LoopState(known=_known_at_start(settings))
         self._last = Instant(index=-1, step=None, ts_ms=None)
 
     @property
@@ -131,6 +126,19 @@ def _announced_knobs(block: SampleBlock) -> list[tuple[int, dict[str, float]]]:
             before = dict(knobs)
             announced.append((block.first_index + position, before))
     return announced
+
+
+def _known_at_start(settings: LoopSettings) -> dict[str, KnownValue]:
+    """What the pods were last told outranks what a person believes they run with."""
+    known = {
+        name: KnownValue(value=value, source=source)
+        for source, knobs in (
+            (CurrentValueSource.OPERATOR, settings.operator_knobs),
+            (CurrentValueSource.CLUSTER, settings.cluster_knobs),
+        )
+        for name, value in knobs.items()
+    }
+    return dict(sorted(known.items()))
 
 
 def _told(state: LoopState, knobs: dict[str, float]) -> LoopState:

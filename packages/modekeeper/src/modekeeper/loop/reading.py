@@ -1,7 +1,7 @@
 """One pass over telemetry: the source, when to stop, and how reports speak of it."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from modekeeper.artifacts.contracts.parts import SourcePart
 from modekeeper.ports.clock import StopSignal
@@ -31,6 +31,7 @@ class Reading:
         duration_s: read so much telemetry time at most, from the first sample.
         describe_source: how reports name the source; complete only after reading.
         describe_recording: what the raw recorder kept so far.
+        knobs: what the live pods were last told, where a cluster was asked.
         advanced: told how many samples each block had.
     """
 
@@ -40,4 +41,5 @@ class Reading:
     duration_s: float | None
     describe_source: Callable[[], SourcePart]
     describe_recording: Callable[[], RawRecording | None]
+    knobs: Mapping[str, float] = field(default_factory=dict)
     advanced: Callable[[int], None] = lambda _count: None

@@ -23,7 +23,9 @@ class LoopSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Shortest time between two changes by one chord; the catalog's own cooldown counts where it is longer."""
     approve_advanced: bool = False
     operator_knobs: dict[str, float] = {}
-    """Knob values a person named; the telemetry's word counts where it names one too."""
+    """Knob values a person named; the telemetry's and the cluster's word count where they name one too."""
+    cluster_knobs: dict[str, float] = {}
+    """Knob values the annotations of the live pods carry at the start; the telemetry's word counts before theirs."""
     heartbeat_samples: int = 200
     """A tick at least every so many samples."""
     detectors: DetectorSettings = DetectorSettings()

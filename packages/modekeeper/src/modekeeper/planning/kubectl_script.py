@@ -12,9 +12,11 @@ from typing import Any
 
 from modekeeper.model.decision import Actuation, Plan, PlanItem
 from modekeeper.model.errors import BadInputError
+from modekeeper.model.workload import find_workload_kind
 
 __all__ = ["render"]
 
+_BUILT_IN_GROUPS = frozenset({"apps", "batch"})
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 _NOTHING = """\
@@ -139,7 +141,11 @@ def _touches_pods(item: PlanItem) -> bool:
 
 
 def _name(item: PlanItem) -> str:
-    return _word(f"{item.kind}/{item.name}")
+    """``Deployment/NAME``; outside the built-in groups ``jobs.batch.volcano.sh/NAME``: a kind alone may be several."""
+    known = find_workload_kind(item.kind)
+    if known is None or known.group in _BUILT_IN_GROUPS:
+        return _word(f"{item.kind}/{item.name}")
+    return _word(f"{known.plural}.{known.group}/{item.name}")
 
 
 def _json(patch: dict[str, Any] | None) -> str:

@@ -9,6 +9,9 @@ import msgspec
 
 from modekeeper.artifacts.canonical import document
 from modekeeper.artifacts.contracts.bundle import PolicyBundle
+from modekeeper.artifacts.contracts.k8s_render import K8sRenderReport
+from modekeeper.artifacts.contracts.k8s_verify import K8sVerifyReport
+from modekeeper.artifacts.contracts.preflight import PreflightReport
 from modekeeper.artifacts.contracts.reports import (
     ChordsValidateReport,
     ClosedLoopReport,
@@ -36,8 +39,11 @@ SCHEMAS: dict[str, type[msgspec.Struct]] = {
     "eval.v0": EvalReport,
     "explain_event": ExplainEvent,
     "k8s_plan.v0": Plan,
+    "k8s_render.v0": K8sRenderReport,
+    "k8s_verify.v0": K8sVerifyReport,
     "observe.v0": ObserveReport,
     "policy_bundle.v1": PolicyBundle,
+    "preflight.v0": PreflightReport,
     "quickstart.v0": QuickstartReport,
     "rollback_plan.v0": RollbackPlan,
     "watch.v0": WatchReport,

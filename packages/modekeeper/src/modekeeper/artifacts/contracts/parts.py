@@ -23,7 +23,7 @@ class SourcePart(msgspec.Struct, frozen=True, kw_only=True):
     """Where the telemetry came from."""
 
     kind: str
-    """``file`` or ``synthetic``."""
+    """``file``, ``synthetic``, ``k8s`` or ``prometheus``."""
     describe: str
     notes: tuple[str, ...] = ()
 

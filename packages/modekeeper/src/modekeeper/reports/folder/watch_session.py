@@ -319,7 +319,9 @@ def _joined_traces(store: FolderStore, folders: tuple[str, ...]) -> bytes:
 
 def _session_digest(plan: WatchPlan) -> str:
     """What makes two sessions the same: what is watched, and how it is decided upon."""
-    return canonical_digest({"watched": plan.watched, "settings": msgspec.to_builtins(plan.settings)})
+    # What the pods carry may change between two processes; it is no choice of the user's.
+    settings = msgspec.structs.replace(plan.settings, cluster_knobs={})
+    return canonical_digest({"watched": plan.watched, "settings": msgspec.to_builtins(settings)})
 
 
 def _forget(store: FolderStore) -> None:

@@ -1,0 +1,108 @@
+"""``mk k8s verify``, which is ``mk verify``."""
+
+import os
+from pathlib import Path
+
+import click
+
+from modekeeper.artifacts.contracts.k8s_verify import BlockerKind, K8sVerifyReport
+from modekeeper.artifacts.store import FolderStore
+from modekeeper.cli.clocks import clock_from
+from modekeeper.cli.cluster_options import ClusterOptions, cluster_options, opened_cluster
+from modekeeper.cli.console import print_json, say, warn
+from modekeeper.cli.k8s_render import plan_or_error
+from modekeeper.cli.options import DURATION, examples, json_option, out_option
+from modekeeper.cluster.kubectl_version import KubectlVersion, kubectl_version
+from modekeeper.cluster.verify.gather import gather
+from modekeeper.model.cluster import ClusterConfigError
+from modekeeper.model.errors import BadInputError, ModeKeeperError
+from modekeeper.ports.clock import Clock
+from modekeeper.reports.folder.verify_run import VerifyRun
+from modekeeper.reports.verify_summary import verify_lines
+
+__all__ = ["VALID_FOR_S", "verify", "verify_into"]
+
+VALID_FOR_S = 15 * 60.0
+
+_SHORTEST_S, _LONGEST_S = 1.0, 24 * 3600.0
+
+
+@click.command(
+    name="verify",
+    epilog=examples(
+        "mk verify --plan report/plan/k8s_plan.json",
+        "mk verify --plan report/plan/k8s_plan.json --context staging --valid-for 5m",
+        "mk verify --plan report/plan/k8s_plan.json --json | jq -r .role_yaml",
+    ),
+)
+@click.option("--plan", "plan_path", required=True, metavar="FILE", help="The plan (k8s_plan.json).")
+@click.option(
+    "--valid-for",
+    "valid_for_s",
+    type=DURATION,
+    default="15m",
+    show_default=True,
+    help="How long the verification is good for: 90s, 15m, 1h; a day at most.",
+)
+@cluster_options
+@out_option("report/k8s-verify")
+@json_option
+def verify(plan_path: str, valid_for_s: float, cluster: ClusterOptions, out: str, as_json: bool) -> int:
+    """Would the cluster accept a plan, and what would the plan do to it. Changes nothing.
+
+    Asks with server-side dry runs, which need the right to patch; without it, says which rule is missing and
+    everything that reading can tell. Exit code 0 when every change is verified, 1 when the cluster does not answer,
+    2 when something stands in the way.
+    """
+    if not _SHORTEST_S <= valid_for_s <= _LONGEST_S:
+        raise BadInputError("--valid-for is a second at least and a day at most. Give one like 15m.")
+    report = verify_into(Path(out), plan_path, valid_for_s=valid_for_s, cluster=cluster, clock=clock_from(os.environ))
+    if as_json:
+        print_json(report)
+    else:
+        for line in verify_lines(report):
+            say(line)
+        say(_last_line(report, out))
+    return _code(report)
+
+
+def verify_into(
+    out: Path, plan_path: str, *, valid_for_s: float, cluster: ClusterOptions, clock: Clock
+) -> K8sVerifyReport:
+    """Verify a plan, into the folder ``out``.
+
+    Raises:
+        BadInputError: the plan is none; the folder says so too.
+        ClusterConfigError: the way to the cluster cannot be told; the folder says so too.
+    """
+    run = VerifyRun(FolderStore(out), plan_path, valid_for_s, clock)
+    plan = plan_or_error(plan_path)
+    if isinstance(plan, ModeKeeperError):
+        run.refused(plan, None)
+        raise plan
+    try:
+        with opened_cluster(cluster, clock, os.environ) as reader:
+            facts = gather(reader, plan)
+    except ClusterConfigError as error:
+        run.refused(error, plan)
+        raise
+    replayed = cluster.replay_from is not None
+    kubectl = KubectlVersion(error="replayed") if replayed else kubectl_version(os.environ)
+    return run.judged(facts, kubectl)
+
+
+def _last_line(report: K8sVerifyReport, out: str) -> str:
+    blocker = report.verify_blocker
+    return (
+        f"verify_ok={str(report.ok).lower()} verify_blocker={blocker.kind if blocker is not None else 'none'} "
+        f"items={len(report.items)} items_ok={sum(item.ok for item in report.items)} "
+        f"report={Path(out).as_posix()}/k8s_verify_latest.json"
+    )
+
+
+def _code(report: K8sVerifyReport) -> int:
+    blocker = report.verify_blocker
+    if blocker is None:
+        return 0
+    warn(f"ERROR: the plan is not verified: {blocker.kind}: {blocker.detail}")
+    return 1 if blocker.kind is BlockerKind.CLIENT_UNAVAILABLE else 2

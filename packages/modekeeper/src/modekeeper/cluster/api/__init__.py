@@ -1,0 +1,3 @@
+"""The API server asked directly, over HTTP."""
+
+__all__: list[str] = []
