@@ -90,8 +90,8 @@ def running_node(plane: ControlPlane, folder: Path) -> Iterator[Node]:
     """
     (port,) = free_ports(1)
     cgroup = _own_cgroup()
-    _write_files(plane, folder, cgroup, port)
     try:
+        _write_files(plane, folder, cgroup, port)
         node = Node(plane, folder, cgroup, port, _started(plane, folder))
         try:
             _wait_until_ready(node)
@@ -99,7 +99,7 @@ def running_node(plane: ControlPlane, folder: Path) -> Iterator[Node]:
         finally:
             _end(node)
     finally:
-        _remove_cgroup(cgroup)
+        wait_until(lambda: _remove_cgroup(cgroup), "the last process of the node ends", ENDED_DEADLINE_S)
         for large in ("containerd", "images"):
             shutil.rmtree(folder / large, ignore_errors=True)
 
@@ -134,9 +134,7 @@ def _end(node: Node) -> None:
     first = _ids(Path(f"/proc/{node.process.pid}/task/{node.process.pid}/children"))
     node.process.kill()
     node.process.wait()
-    wait_until(
-        lambda: not any(Path(f"/proc/{each}").exists() for each in first), "the node's processes end", ENDED_DEADLINE_S
-    )
+    wait_until(lambda: not any(map(_is_alive, first)), "the node's first process ends", ENDED_DEADLINE_S)
     if node.ready_s:
         with suppress(OSError):
             node.plane.request("admin", f"/api/v1/nodes/{node.name}", "DELETE")
@@ -146,6 +144,12 @@ def _ids(file: Path) -> list[int]:
     with suppress(OSError):
         return [int(word) for word in file.read_text().split()]
     return []
+
+
+def _is_alive(process: int) -> bool:
+    with suppress(OSError):
+        return bool(Path(f"/proc/{process}/cmdline").read_bytes())  # one that nobody waited for yet has none
+    return False
 
 
 def _is_unified() -> bool:
@@ -189,11 +193,13 @@ def _own_cgroup() -> str:
     return name
 
 
-def _remove_cgroup(name: str) -> None:
+def _remove_cgroup(name: str) -> bool:
+    """Remove the cgroups of that name, and say whether they are gone: those with a process in them stay."""
     for own in cgroups(name):
         for folder, _, _ in os.walk(own, topdown=False):
             with suppress(OSError):
                 Path(folder).rmdir()
+    return not cgroups(name)
 
 
 def _write_files(plane: ControlPlane, folder: Path, cgroup: str, port: int) -> None:

@@ -8,7 +8,7 @@ version=0.4.0
 case $CNI_COMMAND in
   ADD)
     nsenter --net="$CNI_NETNS" ip link set lo up
-    # Two bytes of the sandbox's own name: an address for show, and told apart from the others'.
+    # Two bytes of the sandbox's own name: an address for show, seldom that of another pod.
     bytes=$(printf '%s' "$CNI_CONTAINERID" | sed 's/[^0-9a-f]//g')
     a=$(printf '%d' "0x$(printf '%s' "$bytes" | cut -c1-2)") b=$(printf '%d' "0x$(printf '%s' "$bytes" | cut -c3-4)")
     printf '{"cniVersion": "%s", "interfaces": [{"name": "%s", "sandbox": "%s"}], "ips": [%s]}\n' \
