@@ -315,6 +315,31 @@ def test_a_selector_of_expressions_finds_its_pods(expression: JsonObject, matche
     assert judged.pods.total == int(matches)
 
 
+@pytest.mark.parametrize(
+    "selector",
+    [
+        {"matchLabels": {"app": "trainer,b=c"}},
+        {"matchLabels": {"app,x": "trainer"}},
+        {"matchLabels": {"app": 1}},
+        {"matchExpressions": [{"key": "app", "operator": "In", "values": ["trainer),(x"]}]},
+        {"matchExpressions": [{"key": "app", "operator": "In", "values": "trainer"}]},
+        {"matchExpressions": [{"key": "app", "operator": "Like", "values": ["trainer"]}]},
+        {"matchExpressions": [{"operator": "Exists"}]},
+        "app=trainer",
+    ],
+)
+def test_a_selector_that_says_something_else_finds_nothing(selector: Any) -> None:
+    judged = verified(world(("Deployment", workload(selector=selector)), pods=(pod(),)), item(HOT))
+    assert codes(judged) == ["pods_not_told"]
+    assert not judged.ok
+
+
+def test_the_status_of_a_ray_job_cannot_name_other_pods() -> None:
+    found = workload("RayJob")
+    found["status"] = {"rayClusterName": "a,app=trainer"}
+    assert "pods_not_told" in codes(verified(world(("RayJob", found), pods=(pod(),)), item(HOT, kind="RayJob")))
+
+
 def test_an_empty_selector_never_means_every_pod() -> None:
     judged = verified(world(("Deployment", workload(selector={})), pods=(pod(),)), item(HOT))
     assert judged.pods is None

@@ -108,7 +108,7 @@ def test_what_comes_after_its_step_was_given_is_late_and_counted() -> None:
     records = [(0, said(s, 0)) for s in range(100)]
     records += [(1, said(s, 1)) for s in range(5)]
     records += [(0, said(s, 0)) for s in range(100, 200)]
-    samples, dropped, _ = merged(records, limits=MergeLimits(window_steps=20))
+    samples, dropped, _ = merged(records, limits=MergeLimits(window_steps=20, window_records=40))
     assert steps(samples) == list(range(200))
     assert {reason for _, reason in dropped} == {DropReason.OUT_OF_ORDER}
     assert len(dropped) == 5

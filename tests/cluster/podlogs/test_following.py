@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from modekeeper.cluster.opening import ClusterChoice, open_reader
 from tests.cluster import workloads
 from tests.cluster.control_plane import ControlPlane, wait_until
 from tests.cluster.node import Node
@@ -24,6 +23,7 @@ from tests.cluster.rbac import grant
 from tests.cluster.users import kubeconfig, write_kubeconfig
 
 from modekeeper.cli.clocks import SystemClock
+from modekeeper.cluster.opening import ClusterChoice, open_reader
 from modekeeper.model.block import SampleBlock
 from modekeeper.telemetry.pods.followers import FollowLimits
 from modekeeper.telemetry.pods.opening import PodLogsChoice, open_pod_logs

@@ -1,6 +1,7 @@
 """The roles of ``deploy/rbac/``, put into a control plane as their files say, and bound to users of the tests."""
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +25,13 @@ def bind(plane: ControlPlane, user: str, namespace: str, *roles: str) -> None:
     for role in roles:
         admin(plane, "apply", f"--namespace={namespace}", f"--filename={DEPLOY / f'{role}.yaml'}")
         name = f"modekeeper-{role}"
-        admin(plane, "create", "rolebinding", name, f"--namespace={namespace}", f"--role={name}", f"--user={user}")
-        rules = rules_of(plane, role, namespace)
-        wait_until(
-            lambda granted=rules: all(allowed(plane, user, namespace, rule) for rule in granted), f"{user} has {role}"
-        )
+        binding = f"{name}-{user}"
+        admin(plane, "create", "rolebinding", binding, f"--namespace={namespace}", f"--role={name}", f"--user={user}")
+        wait_until(partial(_has, plane, user, namespace, rules_of(plane, role, namespace)), f"{user} has {role}")
+
+
+def _has(plane: ControlPlane, user: str, namespace: str, rules: Rules) -> bool:
+    return all(allowed(plane, user, namespace, rule) for rule in rules)
 
 
 def bind_in_the_cluster(plane: ControlPlane, user: str) -> str:

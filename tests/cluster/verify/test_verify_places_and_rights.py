@@ -2,10 +2,10 @@
 
 import secrets
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import pytest
-from modekeeper.cluster.opening import ClusterChoice, open_reader
 from tests.cluster.control_plane import ControlPlane, wait_until
 from tests.cluster.rbac import grant
 from tests.cluster.verify.on_cluster import create, grant_yaml, verified, verify
@@ -14,6 +14,7 @@ from tests.cluster_verify.worlds import codes, item, plan_of
 from modekeeper.artifacts.contracts.access import AccessHint
 from modekeeper.artifacts.contracts.k8s_verify import BlockerKind
 from modekeeper.cli.clocks import SystemClock
+from modekeeper.cluster.opening import ClusterChoice, open_reader
 from modekeeper.cluster.verify.gather import gather
 from modekeeper.cluster.verify.judge import judge
 from modekeeper.model.decision import Actuation, PlanItem
@@ -118,9 +119,7 @@ def test_doing_what_the_hints_say_until_none_is_left_is_enough(
         asked = judged.hints
         for hint in asked:
             grant_yaml(control_plane, hint.role_yaml)
-        wait_until(
-            lambda hints=asked: verify(control_plane, "guest", wanted).hints != hints, "the rules are in force", 10
-        )  # type: ignore[misc]
+        wait_until(partial(hints_differ, control_plane, wanted, asked), "the rules are in force", 10)
     assert judged.ok
 
 

@@ -29,35 +29,35 @@ class Chapter:
     worker_part: Row
 
 
-CALM = Chapter(
-    (90, 70),
-    (650.25, 550.25),
-    (0.5, 0.75),
-    {"gpu_util_pct": 80.0, "gpu_power_w": 600.25},
-    {"step_time_ms": 750.0, "workers": [500.0, 750.0], "step": 41, "throughput": 3000.0},
-)
-TROUBLE = Chapter(
-    (40, 20),
-    (BLANK, 300.5),
-    (None, 2.0),
-    {"gpu_util_pct": 30.0, "gpu_power_w": 300.5},
-    {"step_time_ms": 2000.0, "workers": [None, 2000.0], "step": 42, "throughput": 1500.0},
-)
-AFTER = Chapter(
-    (100, 100),
-    (700, 690),
-    (0.25, 0.5),
-    {"gpu_util_pct": 100.0, "gpu_power_w": 695.0},
-    {"step_time_ms": 500.0, "workers": [250.0, 500.0], "step": 41, "throughput": 3000.0},
-)
-CHAPTERS = (CALM, TROUBLE, AFTER)
-ALWAYS: Row = {
+SAME_GPUS: Row = {
     "gpu_mem_used_mb": 70_000.0,
     "gpu_mem_total_mb": 81_559.0,
     "gpu_temp_c": 71.0,
     "node": "node-a",
     "gpu_model": "NVIDIA H100 80GB HBM3",
 }
+CALM = Chapter(
+    (90, 70),
+    (650.25, 550.25),
+    (0.5, 0.75),
+    SAME_GPUS | {"gpu_util_pct": 80.0, "gpu_power_w": 600.25},
+    {"step_time_ms": 750.0, "workers": [500.0, 750.0], "step": 41, "throughput": 3000.0},
+)
+TROUBLE = Chapter(
+    (40, 20),
+    (BLANK, 300.5),
+    (None, 2.0),
+    SAME_GPUS | {"gpu_util_pct": 30.0, "gpu_power_w": 300.5},
+    {"step_time_ms": 2000.0, "workers": [None, 2000.0], "step": 42, "throughput": 1500.0},
+)
+AFTER = Chapter(
+    (100, 100),
+    (700, 690),
+    (0.25, 0.5),
+    SAME_GPUS | {"gpu_util_pct": 100.0, "gpu_power_w": 695.0},
+    {"step_time_ms": 500.0, "workers": [250.0, 500.0], "step": 41, "throughput": 3000.0},
+)
+CHAPTERS = (CALM, TROUBLE, AFTER)
 METRICS = (
     "step_time_ms=trainer_step_seconds",
     "step=trainer_steps_total",
@@ -101,7 +101,7 @@ class Story:
 
     def choice(self, namespace: str, **more: Any) -> PrometheusChoice:
         """Everything about one of the jobs, a sample a second."""
-        given: dict[str, Any] = {"step_s": 1.0, "window_s": 5.0, "settle_s": 1.5, "metrics": METRICS} | more
+        given: dict[str, Any] = {"step_s": 1.0, "window_s": 5.0, "settle_s": 2.5, "metrics": METRICS} | more
         return PrometheusChoice(url=self.url, namespace=namespace, workload="trainer", **given)
 
 

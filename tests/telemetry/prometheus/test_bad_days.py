@@ -38,7 +38,8 @@ def said(kind: str, text: str) -> bytes:
 
 
 def source_of(server: FakeServer, clock: StandingClock, **more: Any) -> PrometheusSource:
-    asked = choice("step_time_ms=t_ms", gpu=False, url=server.url, window_s=15, settle_s=0, **{"timeout_s": 5.0} | more)
+    given = {"window_s": 15, "settle_s": 0, "timeout_s": 5.0} | more
+    asked = choice("step_time_ms=t_ms", gpu=False, url=server.url, **given)
     return open_prometheus(asked, clock=clock, environment={})
 
 
@@ -237,6 +238,27 @@ def test_an_error_in_the_middle_loses_and_doubles_nothing() -> None:
         assert len(rows_of(source.blocks(Running()))) == 1
         assert source.counters().read_total == 3
         source.close()
+
+
+@pytest.mark.parametrize(
+    ("date", "ahead"),
+    [
+        ("Thu, 01 Jan 2026 00:00:00 GMT", False),
+        ("Wed, 31 Dec 2025 23:59:46 GMT", False),
+        ("Wed, 31 Dec 2025 23:59:44 GMT", True),
+        ("Thu, 01 Jan 2026 09:00:00 GMT", False),
+        ("Wed, 31 Dec 2025 23:00:00 +9999", False),
+        ("yesterday", False),
+        ("", False),
+    ],
+)
+def test_a_clock_that_is_ahead_of_the_server_s_is_said(date: str, ahead: bool) -> None:
+    with fake_server(answer(200, GOOD, Date=date)) as server:
+        source = source_of(server, StandingClock(NOW_S), settle_s=30)
+        list(source.blocks(Running()))
+        source.close()
+    assert any("16 s ahead of the server's" in note for note in source.notes) == ahead
+    assert sum("ahead" in note for note in source.notes) == ahead
 
 
 def test_the_question_is_the_one_documented() -> None:

@@ -151,6 +151,10 @@ def test_what_goes_unencrypted_is_said(tmp_path: Path) -> None:
     assert notes("http://prometheus.monitoring:9090", {}) == ()
     assert notes("https://prometheus.monitoring:9090", environment) == ()
     assert notes("http://127.0.0.1:9090", environment) == ()
+    assert notes("http://localhost:9090", environment) == ()
+    assert notes("http://[::1]:9090", environment) == ()
+    assert "unencrypted" in notes("http://127.evil.example", environment)[0]
+    assert "unencrypted" in notes("http://localhost.evil.example", environment)[0]
 
 
 @pytest.mark.parametrize(

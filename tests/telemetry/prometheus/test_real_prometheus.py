@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import math
 import time
 from contextlib import closing
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 from tests.telemetry.feeding import Row, Running, rows_of
-from tests.telemetry.prometheus.story import AFTER, ALWAYS, CALM, CHAPTERS, NAMESPACES, TROUBLE, Story
+from tests.telemetry.prometheus.story import AFTER, CALM, CHAPTERS, NAMESPACES, TROUBLE, Story
 
 from modekeeper.cli.clocks import SystemClock
 from modekeeper.model.block import SampleBlock
@@ -27,10 +28,12 @@ from modekeeper.telemetry.recorder import RawRecorder
 
 CHAPTER_S = 5.0
 STEP_S = 1.0
+FIRST_SCRAPE_S = 2.0
+"""After this long a change has reached the server: its scrapes are half a second apart."""
 
 
-def part(row: Row, names: Any) -> Row:
-    return {name: row[name] for name in names if name in row}
+def gpu_part(row: Row) -> Row:
+    return {name: row[name] for name in CALM.gpu_part if name in row}
 
 
 def watched(story: Story, folder: Path) -> dict[str, tuple[list[Row], Any]]:
@@ -55,39 +58,38 @@ def watched(story: Story, folder: Path) -> dict[str, tuple[list[Row], Any]]:
         for _ in range(4):
             time.sleep(CHAPTER_S / 4)
             read()
-    time.sleep(2)
+    time.sleep(3)
     read()
     return {name: (rows_of(blocks[name]), sources[name]) for name in NAMESPACES}
 
 
 def test_every_sample_is_known(story: Story, tmp_path: Path) -> None:
-    found = watched(story, tmp_path)
-    for name, (rows, source) in found.items():
-        in_chapter = [row for row in rows if row["ts_ms"] / 1000 > story.began_s[0] + 2]
-        told = [[c for c in CHAPTERS if c.gpu_part == part(row, c.gpu_part)] for row in in_chapter]
-        assert all(len(chapters) == 1 for chapters in told), "each scrape is of one chapter"
-        order = [chapters[0] for chapters in told]
-        assert [chapter for chapter, _ in itertools.groupby(order)] == list(CHAPTERS)
-        assert all(part(row, ALWAYS) == ALWAYS for row in rows)
-        for chapter, begin_s, end_s in zip(CHAPTERS, story.began_s, [*story.began_s[1:], None], strict=True):
-            inside = [
-                row
-                for row in rows
-                if row["ts_ms"] / 1000 - STEP_S > begin_s + 1 and (end_s is None or row["ts_ms"] / 1000 < end_s)
-            ]
-            assert len(inside) >= 2, "the chapter was long enough"
-            for row in inside:
-                # The workers are scraped apart: only away from a change must both be of one chapter.
-                assert row == ALWAYS | chapter.gpu_part | chapter.worker_part | {"ts_ms": row["ts_ms"]}
-        times = [row["ts_ms"] for row in rows]
-        assert len(set(times)) == len(times)
-        assert all(t % 1000 == 0 for t in times)
-        blanks = sum(row["gpu_power_w"] == TROUBLE.gpu_part["gpu_power_w"] for row in rows)
+    for name, (rows, source) in watched(story, tmp_path).items():
+        _is_the_story(story, rows)
+        blanks = sum(row.get("gpu_power_w") == TROUBLE.gpu_part["gpu_power_w"] for row in rows)
         counters = source.counters()
         assert counters.dropped_by_reason == {"not_a_number": blanks}
         assert counters.read_total == counters.accepted_total + blanks
         assert f"values that were DCGM's sign for no value: {blanks}" in source.notes
         _once_more(story, name, rows, tmp_path)
+
+
+def _is_the_story(story: Story, rows: list[Row]) -> None:
+    times = [row["ts_ms"] for row in rows]
+    assert len(set(times)) == len(times)
+    assert all(t % (STEP_S * 1000) == 0 for t in times)
+    # All GPUs are in one scrape: whatever the server made of it, a sample is of one chapter. A busy machine may lose
+    # a scrape, and makes a gap then.
+    of_gpus = [gpu_part(row) for row in rows if row["ts_ms"] / 1000 > story.began_s[0] + FIRST_SCRAPE_S]
+    told = [part for part, _ in itertools.groupby(part for part in of_gpus if part)]
+    assert told == [chapter.gpu_part for chapter in CHAPTERS]
+    for chapter, begin_s, end_s in zip(CHAPTERS, story.began_s, [*story.began_s[1:], math.inf], strict=True):
+        # The workers are scraped apart: only away from a change must all be of one chapter.
+        inside = [row for row in rows if begin_s + FIRST_SCRAPE_S < row["ts_ms"] / 1000 < end_s]
+        known = chapter.gpu_part | chapter.worker_part
+        as_known = [row for row in inside if row == known | {"ts_ms": row["ts_ms"]}]
+        assert len(as_known) >= 2
+        assert len(as_known) * 2 > len(inside), inside
 
 
 def source_of(choice: PrometheusChoice) -> closing[PrometheusSource]:
@@ -125,13 +127,21 @@ def test_how_many_points_the_server_gives_at_once(story: Story, points: int, ans
                 server.ask(query, window, Running())
 
 
+def _workers_of(choice: PrometheusChoice, at_least: int) -> int:
+    """How many workers there are in a sample, once the server has scraped them: it takes its time for the first."""
+    deadline_s = time.monotonic() + 30
+    while True:
+        with source_of(choice) as source:
+            workers = max((len(row.get("workers", ())) for row in rows_of(source.blocks(Running()))), default=0)
+        if workers >= at_least or time.monotonic() > deadline_s:
+            return workers
+        time.sleep(0.5)
+
+
 def test_exact_pods_and_a_container(story: Story) -> None:
-    time.sleep(3)
     for pods, container, workers in ((("trainer-1",), "main", 1), (("trainer-1", "trainer-0"), None, 2)):
         exact = story.choice(NAMESPACES[0], pods=pods, container=container)
-        with source_of(exact) as source:
-            rows = rows_of(source.blocks(Running()))
-        assert {len(row["workers"]) for row in rows} == {workers}
+        assert _workers_of(exact, at_least=workers) == workers
     stranger = story.choice(NAMESPACES[0], container="sidecar", metrics=())
     with source_of(stranger) as source:
         assert rows_of(source.blocks(Running())) == []
@@ -160,5 +170,6 @@ def test_an_address_with_another_path_is_said(story: Story) -> None:
 
 def test_the_chapters_are_told_apart_by_the_gpus() -> None:
     for one, other in itertools.combinations((CALM, TROUBLE, AFTER), 2):
-        assert all(one.gpu_part[name] != other.gpu_part[name] for name in one.gpu_part)
+        assert one.gpu_part["gpu_power_w"] != other.gpu_part["gpu_power_w"]
+        assert one.gpu_part["gpu_util_pct"] != other.gpu_part["gpu_util_pct"]
         assert one.worker_part["workers"] != other.worker_part["workers"]

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
 import pytest
 from tests.telemetry.feeding import Row, Running, rows_of
 from tests.telemetry.prometheus.memory_server import (
@@ -17,8 +18,11 @@ from tests.telemetry.prometheus.memory_server import (
     source_over,
 )
 
+from modekeeper.detect.panel import Panel
+from modekeeper.detect.settings import DetectorSettings
 from modekeeper.model.errors import BadInputError
 from modekeeper.model.ingest import IngestCounters
+from modekeeper.model.signal import SignalKind
 from modekeeper.telemetry.prometheus.queries import JOINED_BY
 
 
@@ -395,3 +399,24 @@ def test_without_gpus_only_the_trainer_is_asked_for() -> None:
     server = MemoryServer([], [(0, 0)])
     list(source_over(server, choice("loss=l", gpu=False)).blocks(Running()))
     assert [metric for metric, _ in server.asked] == ["l"]
+
+
+def test_the_detectors_find_the_slow_pod() -> None:
+    """From range queries to a finding: what it is all for."""
+    points, slow, since = 400, 3, 200
+    random = np.random.default_rng(7)
+    held = [
+        Held(
+            "t_seconds",
+            pod(f"trainer-{n}"),
+            {at: 0.4 * (1.6 if n == slow and at >= since else 1) * random.normal(1, 0.01) for at in range(points)},
+        )
+        for n in range(8)
+    ]
+    source = source_over(MemoryServer(held, [(0, points - 1)]), choice("step_time_ms=t_seconds"))
+    panel = Panel(DetectorSettings())
+    signals = [signal for block in source.blocks(Running()) for signal in panel.update(block)]
+    found = [signal for signal in signals if signal.kind is SignalKind.STRAGGLER]
+    assert found
+    assert {worker for signal in found for worker in signal.workers} == {slow}
+    assert all(signal.at_index >= since for signal in signals if signal.kind is SignalKind.STRAGGLER)

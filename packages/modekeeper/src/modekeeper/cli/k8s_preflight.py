@@ -114,7 +114,7 @@ def _reason(report: "PreflightReport") -> str:
     """In the words of the check that failed; else of the one that could not be made."""
     blocking = [check for check in report.checks if check.blocker == report.top_blocker]
     first = next((check for check in blocking if check.status == "fail"), blocking[0])
-    return f"{first.detail.rstrip('.')}. {first.hint or ''}".strip()
+    return f"{first.detail.rstrip('.')}; {first.hint}" if first.hint else first.detail
 
 
 def _last_line(report: "PreflightReport") -> str:

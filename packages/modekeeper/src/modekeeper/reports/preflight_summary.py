@@ -48,7 +48,7 @@ def _artifacts(report: PreflightReport) -> str:
 
 
 def _check(check: PreflightCheck) -> str:
-    hint = f". {escaped(check.hint)}" if check.hint else ""
+    hint = f"; {escaped(check.hint)}" if check.hint else ""
     return f"- **{_WORD[check.status]}** {check.name}: {escaped(check.detail)}{hint}"
 
 

@@ -10,6 +10,7 @@ new attempt, and its steps are given out as they come: they took their time. A s
 others go on repeats what has been given out: dropped as ``duplicate``.
 """
 
+import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -18,7 +19,7 @@ import msgspec
 from modekeeper.model.block import is_pause
 from modekeeper.model.ingest import DropReason, RepairReason
 from modekeeper.model.sample import Sample
-from modekeeper.telemetry.aggregates import RankSample, ThroughputMeaning, completed, merged_sample
+from modekeeper.telemetry.aggregates import RankSample, ThroughputMeaning, completed, merged_sample, placed
 from modekeeper.telemetry.arrivals import Arrival
 
 __all__ = ["MergeLimits", "MergerState", "RankMerger"]
@@ -38,9 +39,13 @@ class MergeLimits:
     """How long a step waits for a rank, and with it how much is held."""
 
     window_steps: int = 64
-    """Most steps that wait: with a thousand ranks that is some 50 MB."""
-    window_s: float = 60.0
-    """A step that is so much telemetry time behind the newest one goes without the ranks that are missing."""
+    """So many steps may always wait, however many ranks there are: with a thousand that is some 50 MB."""
+    window_records: int = 65_536
+    """With fewer ranks more steps may wait, up to about so many records of them all."""
+    window_s: float = 120.0
+    """A step goes without the ranks that are missing when so much later records have arrived, by the node's clock.
+
+    Ranks whose output is buffered write many steps at once, each at its own moment: a minute apart is usual."""
     discovery_steps: int = 4
     """Nothing is given before so many steps have begun: until then nobody knows which ranks there are."""
 
@@ -60,7 +65,8 @@ class _Reporter(msgspec.Struct):
 class _Slot(msgspec.Struct):
     """One step that waits."""
 
-    ts_ms: int
+    since_ms: int
+    """When its first record arrived."""
     records: dict[int, Arrival]
 
 
@@ -71,7 +77,7 @@ class MergerState(msgspec.Struct, frozen=True, kw_only=True):
     unheard: list[str]
     discovering: bool
     given: Key | None
-    newest_ms: int
+    now_ms: int
     pending: list[tuple[Key, _Slot]]
     again: list[tuple[Key, _Slot]]
     back: list[tuple[int, Key]]
@@ -94,8 +100,9 @@ class RankMerger:
         self._unheard: dict[str, None] = {}
         self._discovering = True
         self._given: Key | None = None
-        self._newest_ms = 0
+        self._now_ms = 0
         self._pending: dict[Key, _Slot] = {}
+        self._in_order: list[Key] = []
         self._again: dict[Key, _Slot] = {}
         self._back: dict[int, Key] = {}
         self._went_on = False
@@ -123,12 +130,17 @@ class RankMerger:
                 self._do_not_await(reporter)
         self._settle()
 
-    def push(self, arrival: Arrival, rank: int, stream: str) -> None:
-        """Take one record of a rank. Without a step it cannot be merged, and passes through."""
+    def push(self, arrival: Arrival, rank: int, stream: str, arrived_ms: int | None = None) -> None:
+        """Take one record of a rank, read from ``stream``. Without a step it cannot be merged, and passes through.
+
+        ``arrived_ms`` is when it was written there, Unix milliseconds; its own time where nobody knows.
+        """
         sample = arrival.sample
+        self._now_ms = max(self._now_ms, sample.ts_ms if arrived_ms is None else arrived_ms)
         if sample.step is None:
             self._unheard.pop(stream, None)
-            self._out.append((self._passed(arrival, rank), None))
+            passed = placed(sample, rank, self._width(()))
+            self._out.append((msgspec.structs.replace(arrival, sample=passed), None))
             return
         reporter = self._heard(rank, stream, sample)
         if reporter.stream != stream:
@@ -144,7 +156,6 @@ class RankMerger:
             self._went_on = bool(self._back)
             self._hold(self._pending, key, rank, arrival)
             self._move(reporter, key)
-            self._newest_ms = max(self._newest_ms, sample.ts_ms)
         self._settle()
 
     def flush(self) -> None:
@@ -167,7 +178,7 @@ class RankMerger:
             unheard=list(self._unheard),
             discovering=self._discovering,
             given=self._given,
-            newest_ms=self._newest_ms,
+            now_ms=self._now_ms,
             pending=list(self._pending.items()),
             again=list(self._again.items()),
             back=list(self._back.items()),
@@ -182,8 +193,9 @@ class RankMerger:
         """Go on from ``state``."""
         self._reporters = dict(state.reporters)
         self._unheard = dict.fromkeys(state.unheard)
-        self._discovering, self._given, self._newest_ms = state.discovering, state.given, state.newest_ms
+        self._discovering, self._given, self._now_ms = state.discovering, state.given, state.now_ms
         self._pending, self._again = dict(state.pending), dict(state.again)
+        self._in_order = sorted(self._pending)
         self._back, self._went_on = dict(state.back), state.went_on
         self._groups, self._meaning = dict(state.groups), state.meaning
         self.notes, self.incomplete = list(state.notes), state.incomplete
@@ -230,8 +242,9 @@ class RankMerger:
     def _hold(self, slots: dict[Key, _Slot], key: Key, rank: int, arrival: Arrival) -> None:
         slot = slots.get(key)
         if slot is None:
-            slot = slots[key] = _Slot(arrival.sample.ts_ms, {})
-        slot.ts_ms = max(slot.ts_ms, arrival.sample.ts_ms)
+            slot = slots[key] = _Slot(self._now_ms, {})
+            if slots is self._pending:
+                heapq.heappush(self._in_order, key)
         earlier = slot.records.get(rank)
         if earlier is None:
             slot.records[rank] = arrival
@@ -244,17 +257,6 @@ class RankMerger:
             # It was done again before it was given out: the later one counts.
             self._out.append((earlier, DropReason.DUPLICATE))
         slot.records[rank] = both or arrival
-
-    def _passed(self, arrival: Arrival, rank: int) -> Arrival:
-        """A record without a step, with its step time in the place of its rank."""
-        workers = arrival.sample.worker_latencies_ms
-        width = self._width(())
-        if workers is None or len(workers) != 1 or width == 1:
-            return arrival
-        silent = float("nan")
-        row = tuple(workers[0] if place == rank else silent for place in range(width))
-        sample = msgspec.structs.replace(arrival.sample, worker_latencies_ms=row, worker_groups=None)
-        return msgspec.structs.replace(arrival, sample=sample)
 
     # Waiting
 
@@ -284,7 +286,7 @@ class RankMerger:
             self._settle_attempt()
         self._discovering = self._discovering and len(self._pending) <= self._limits.discovery_steps
         while self._pending:
-            first = min(self._pending)
+            first = self._in_order[0]
             waits = self._discovering or self._unheard or (self._frontiers and min(self._frontiers) <= first)
             if waits and not self._is_overdue(first):
                 return
@@ -294,9 +296,13 @@ class RankMerger:
 
     def _is_overdue(self, key: Key) -> bool:
         waiting = len(self._pending)
-        if waiting > self._limits.window_steps:
+        if waiting > self._most_steps():
             return True
-        return waiting > _KEYS_BEFORE_TIME_COUNTS and self._newest_ms - self._pending[key].ts_ms > self._window_ms
+        return waiting > _KEYS_BEFORE_TIME_COUNTS and self._now_ms - self._pending[key].since_ms > self._window_ms
+
+    def _most_steps(self) -> int:
+        ranks = len(self._reporters) + len(self._unheard)
+        return max(self._limits.window_steps, self._limits.window_records // max(1, ranks))
 
     def _give_up_waiting(self, key: Key) -> None:
         self._discovering = False
@@ -312,8 +318,8 @@ class RankMerger:
         if not self._frontiers and not self._unheard:
             self._switch()
             return
-        times = [slot.ts_ms for slot in self._again.values()]
-        if len(times) < self._limits.window_steps and max(times) - min(times) <= self._window_ms:
+        since_ms = min(slot.since_ms for slot in self._again.values())
+        if len(self._again) < self._most_steps() and self._now_ms - since_ms <= self._window_ms:
             return
         if self._went_on:
             self._dissolve()
@@ -325,10 +331,10 @@ class RankMerger:
         self._give_all()
         back, self._back = self._back, {}
         self._pending, self._again = self._again, {}
+        self._in_order = sorted(self._pending)
         top = 0 if self._given is None else self._given[0]
-        self._note(f"the job went back from step {top} to step {min(self._pending)[0]}: its steps are given again")
+        self._note(f"the job went back from step {top} to step {self._in_order[0][0]}: its steps are given again")
         self._given, self._went_on = None, False
-        self._newest_ms = max(slot.ts_ms for slot in self._pending.values())
         for rank, reporter in self._reporters.items():
             reporter.frontier, reporter.awaited = back.get(rank), rank in back and reporter.alive
         self._count_frontiers()
@@ -354,11 +360,12 @@ class RankMerger:
     # Giving
 
     def _give_all(self) -> None:
-        for key in sorted(self._pending):
-            self._give(key)
+        while self._pending:
+            self._give(self._in_order[0])
 
     def _give(self, key: Key) -> None:
         slot = self._pending.pop(key)
+        heapq.heappop(self._in_order)
         ranks = [RankSample(rank, slot.records[rank].sample) for rank in sorted(slot.records)]
         arrivals = [slot.records[each.rank] for each in ranks]
         alive = [reporter for reporter in self._reporters.values() if reporter.alive and reporter.frontier is not None]

@@ -18,7 +18,7 @@ _HEAD_BYTES = 4096
 
 
 class RecordingKind(StrEnum):
-    """What was recorded; the value begins the file, in ``kind`` or ``schema_version`` of its first line."""
+    """What was recorded; the value begins the file, in ``kind`` or ``schema`` of its first line."""
 
     POD_LOGS = "pod_log_recording"
     PROMETHEUS = "prometheus_recording"
@@ -26,7 +26,7 @@ class RecordingKind(StrEnum):
 
 class _Head(msgspec.Struct):
     kind: str = ""
-    schema_version: str = ""
+    schema: str = ""
 
 
 def recording_among(paths: Sequence[str]) -> RecordingKind | None:
@@ -56,5 +56,5 @@ def _kind(path: str) -> RecordingKind | None:
         return None
     finally:
         head.raw.close()
-    said = {first.kind, first.schema_version.partition(".")[0]}
+    said = {first.kind, first.schema.partition(".")[0]}
     return next((kind for kind in RecordingKind if kind in said), None)

@@ -3,10 +3,11 @@
 Labels and fields are those of the sources in ``model/workload.py``.
 """
 
+import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from modekeeper.cluster.verify.fields import at, items_at, mapping_at, text_at, texts_at
+from modekeeper.cluster.verify.fields import at, items_at, mapping_at, text_at
 from modekeeper.model.cluster import JsonObject
 
 __all__ = ["PodTemplate", "pod_selector", "pod_templates", "reaches_a_template"]
@@ -41,23 +42,32 @@ def pod_selector(kind: str, found: JsonObject) -> str | None:
     if kind in _BY_LABEL:
         label, path = _BY_LABEL[kind]
         value = text_at(found, *path)
-        return f"{label}={value}" if value else None
+        return f"{label}={value}" if value and _VALUE.fullmatch(value) else None
     return _selector(at(found, "spec", "selector"))
 
 
 def _selector(selector: Any) -> str | None:
     """A ``LabelSelector`` as text. An empty one would mean every pod of the namespace: it is none here."""
-    terms = [f"{key}={value}" for key, value in sorted(texts_at(selector, "matchLabels").items())]
+    labels = mapping_at(selector, "matchLabels")
+    if not all(_is_label(key, value) for key, value in labels.items()):
+        return None
+    terms = [f"{key}={labels[key]}" for key in sorted(labels)]
     for each in items_at(selector, "matchExpressions"):
-        key, operator = text_at(each, "key"), text_at(each, "operator")
-        values = each.get("values")
-        if key is None or operator not in _OPERATORS:
+        key, operator, values = each.get("key"), each.get("operator"), each.get("values") or []
+        known = isinstance(values, list) and all(_is_label(key, value) for value in values) and _is_label(key, "")
+        if operator not in _OPERATORS or not known:
             return None
-        listed = ",".join(map(str, values)) if isinstance(values, list) else ""
-        terms.append(_OPERATORS[operator].format(key=key, values=listed))
+        terms.append(_OPERATORS[operator].format(key=key, values=",".join(values)))
     return ",".join(terms) or None
 
 
+def _is_label(key: Any, value: Any) -> bool:
+    """Whether it can stand in a selector without being taken for more than one label and its value."""
+    return isinstance(key, str) and isinstance(value, str) and bool(_KEY.fullmatch(key) and _VALUE.fullmatch(value))
+
+
+_KEY = re.compile(r"[A-Za-z0-9./_-]{1,317}")
+_VALUE = re.compile(r"[A-Za-z0-9._-]{0,63}")
 _OPERATORS = {
     "In": "{key} in ({values})",
     "NotIn": "{key} notin ({values})",

@@ -152,7 +152,7 @@ class PodPipeline:
             self._tally.drop(decoded, facts.label, number, text[:EXCERPT_BYTES])
             return
         arrival = Arrival(decoded.sample, decoded.rank, facts.label, number, text[:EXCERPT_BYTES], decoded.repairs)
-        self._merger.push(arrival, self._rank(decoded.rank, entry.key), entry.key)
+        self._merger.push(arrival, self._rank(decoded.rank, entry.key), entry.key, ns // 1_000_000 if ns else None)
         self._settle()
 
     def _rank(self, named: str | None, key: str) -> int:

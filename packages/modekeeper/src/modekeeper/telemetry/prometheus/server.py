@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Iterator, Mapping
+from email.utils import parsedate_to_datetime
 
 from modekeeper.ports.clock import Clock, StopSignal
 from modekeeper.telemetry.prometheus.choice import PrometheusChoice
@@ -9,7 +10,7 @@ from modekeeper.telemetry.prometheus.credentials import Credentials
 from modekeeper.telemetry.prometheus.failures import Asked, failure, may_pass
 from modekeeper.telemetry.prometheus.queries import Query
 from modekeeper.telemetry.prometheus.recording import ExchangeRecorder
-from modekeeper.telemetry.prometheus.transport import Lost, Reply, Transport, checked_url
+from modekeeper.telemetry.prometheus.transport import Lost, Reply, Transport, checked_url, is_loopback
 from modekeeper.telemetry.prometheus.windows import Window, aligned_down, cut
 
 __all__ = ["LiveServer"]
@@ -21,7 +22,8 @@ _MOST_WAIT_S = 30.0
 _LONGEST_GAP_MS = 31 * 86_400_000
 _GAP_NOTE = "nothing was read for more than 31 days: what is older is left out"
 _OK = 200
-_LOOPBACK = ("http://127.", "http://localhost", "http://[::1]")
+_LEAST_SKEW_S = 5.0
+"""What the second in a Date header and the time of an answer explain."""
 
 
 class LiveServer:
@@ -44,7 +46,8 @@ class LiveServer:
         self._recorder = recorder
         credentials = Credentials(environment)
         self._notes: list[str] = []
-        if credentials.kind != "none" and self._url.startswith("http:") and not self._url.startswith(_LOOPBACK):
+        self._ahead = False
+        if credentials.kind != "none" and self._url.startswith("http:") and not is_loopback(self._url):
             self._notes.append(f"the {credentials.kind} goes to {self._url} unencrypted")
         self._transport = Transport(self._url + _PATH, credentials, choice.timeout_s)
 
@@ -100,6 +103,7 @@ class LiveServer:
                 if found.whole and not found.moved_to and self._recorder is not None:
                     self._recorder.record(query, window, found)
                 if found.status == _OK and found.whole:
+                    self._compare_clocks(found.date)
                     return found.body
             elif found.how == "stopped":
                 return None
@@ -108,6 +112,20 @@ class LiveServer:
             if self._clock.sleep(_wait_s(found, wait_s), stop):
                 return None
         return None
+
+    def _compare_clocks(self, date: str) -> None:
+        """A clock that is ahead of the server's calls settled what the server has not got yet."""
+        try:
+            server_s = parsedate_to_datetime(date).timestamp()
+        except (ValueError, OverflowError):
+            return
+        ahead_s = self._clock.now().timestamp() - server_s
+        if ahead_s > max(_LEAST_SKEW_S, self._choice.settle_s / 2) and not self._ahead:
+            self._ahead = True
+            self._notes.append(
+                f"this machine's clock is {ahead_s:.0f} s ahead of the server's: points may be asked for before they "
+                "are there. Correct it, or let them settle longer"
+            )
 
     def close(self) -> None:
         """Close the connections."""

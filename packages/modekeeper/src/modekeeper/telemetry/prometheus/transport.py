@@ -4,6 +4,7 @@ The question is asked in a thread of its own, which is left alone when it does n
 name nor a server that sends a byte a second can hold up anybody.
 """
 
+import ipaddress
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from modekeeper.ports.clock import StopSignal
 from modekeeper.telemetry.counting import escape
 from modekeeper.telemetry.prometheus.credentials import Credentials
 
-__all__ = ["MOST_BYTES", "Lost", "Reply", "Transport", "checked_url"]
+__all__ = ["MOST_BYTES", "Lost", "Reply", "Transport", "checked_url", "is_loopback"]
 
 MOST_BYTES = 64 << 20
 """Longest answer that is taken."""
@@ -27,6 +28,7 @@ _MOST_REDIRECTS = 3
 _KEEPS_THE_QUESTION = frozenset({307, 308})
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _LONGEST_REASON = 160
+_LONGEST_HEADER = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,8 @@ class Reply:
     body: bytes
     whole: bool = True
     retry_after: str = ""
+    date: str = ""
+    """The time by the server's clock, as it writes it."""
     moved_to: str = ""
     """Where the server redirects to, if it is no place where the question may be asked; safe to print."""
 
@@ -47,6 +51,15 @@ class Lost:
 
     how: Literal["connection", "certificate", "deadline", "stopped"]
     reason: str = ""
+
+
+def is_loopback(url: str) -> bool:
+    """Whether an address is one of this machine."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def checked_url(url: str) -> str:
@@ -182,8 +195,13 @@ class _Question(threading.Thread):
             body += chunk
             if len(body) > MOST_BYTES or self.left.is_set():
                 return Reply(response.status_code, b"", whole=False)
-        retry_after = escape(response.headers.get("Retry-After", "").encode("utf-8", "replace"), 20)
-        return Reply(response.status_code, bytes(body), retry_after=retry_after)
+        headers = response.headers
+        return Reply(
+            response.status_code,
+            bytes(body),
+            retry_after=headers.get("Retry-After", "")[:_LONGEST_HEADER],
+            date=headers.get("Date", "")[:_LONGEST_HEADER],
+        )
 
 
 def _place(url: httpx2.URL) -> str:

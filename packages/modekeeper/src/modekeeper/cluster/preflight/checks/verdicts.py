@@ -6,7 +6,7 @@ from modekeeper.cluster.rbac import access_hint
 
 __all__ = ["HOW_TO_ASK", "blocked", "noted", "passed", "unread", "untold"]
 
-HOW_TO_ASK = "the role to ask an administrator for is in the summary"
+HOW_TO_ASK = "preflight_summary.md has the role to ask for"
 
 
 def passed(name: str, detail: str) -> PreflightCheck:
