@@ -180,3 +180,29 @@ def test_a_watch_in_which_nothing_happens_ends_quietly_after_its_time(
     monkeypatch.setattr("modekeeper.cluster.api.transport._WATCH_SLACK_S", 0.5 - 290)
     quiet = raw(CHUNKED + chunk(event("ADDED", "a")), *[b""] * 400, pause_s=0.05)
     assert watch(tmp_path, quiet) == [("ADDED", "Pod", "a")]
+
+
+def test_a_stop_while_waiting_to_open_a_log_again_ends_it_quietly(tmp_path: Path) -> None:
+    stop = threading.Event()
+
+    def busy_and_stop(connection: Any) -> bool:
+        stop.set()
+        return status(503, "ServiceUnavailable", "x")(connection)
+
+    with (
+        hostile_server(busy_and_stop) as server,
+        reading(kubeconfig(tmp_path / "config", server.url)) as reader,
+    ):
+        assert list(reader.logs(FOLLOWED, stop)) == []
+    assert len(server.requests) == 1
+
+
+def test_a_log_read_to_its_end_leaves_its_connection_for_the_next_one(tmp_path: Path) -> None:
+    def whole(connection: Any) -> bool:
+        raw(CHUNKED + chunk(b"one\n") + b"0\r\n\r\n")(connection)
+        return True
+
+    with hostile_server(whole) as server, reading(kubeconfig(tmp_path / "config", server.url)) as reader:
+        for _ in range(5):
+            assert list(reader.logs(ONCE, NEVER)) == [b"one\n"]
+        assert (len(server.requests), server.connections) == (5, 1)

@@ -79,7 +79,7 @@ class ServerVersion(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ObjectList(msgspec.Struct, frozen=True, kw_only=True):
-    """All objects of a list, however many pages it took."""
+    """All objects of a list, however many pages it took. Each has its ``apiVersion`` and ``kind``, as ``get`` gives it."""
 
     items: tuple[JsonObject, ...]
     resource_version: str
@@ -129,7 +129,7 @@ class LogQuestion(msgspec.Struct, frozen=True, kw_only=True):
     namespace: str
     pod: str
     container: str | None = None
-    """``None``: the only one, or the one its annotation names as default; else the API asks back."""
+    """``None``: the only one; where there are several the API asks back (status 400)."""
     since_time: str | None = None
     """RFC 3339, whole seconds; lines from then on."""
     since_s: int | None = None

@@ -28,11 +28,13 @@ class ClusterReader(Protocol):
     answer was 429 or 5xx or the connection was lost, as long as the deadline allows. All calls may be made from
     several threads at once.
 
-    Every call raises one of these, and nothing else, where it cannot answer:
+    Every call raises one of these, and nothing else, where it cannot answer (a watch and a log when they are read):
 
         ClusterConfigError: the way to the cluster cannot be told.
         ClusterUnreachableError: no answer within the deadline.
         ClusterAnswerError: the API said no; its ``status`` and ``reason`` say why.
+
+    Secret objects are never asked for: a ``RefusedError``, before anything is sent.
     """
 
     @property

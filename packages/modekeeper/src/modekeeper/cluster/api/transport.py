@@ -20,6 +20,7 @@ from modekeeper.cluster.api.wire import Wired, wired
 from modekeeper.cluster.requests import WATCH_S, Answered, Get, Request, Streaming
 from modekeeper.cluster.retrying import RETRIED_STATUSES, AskAgainError, retried
 from modekeeper.model.cluster import ClusterContext, ClusterUnreachableError
+from modekeeper.model.errors import ModeKeeperError
 from modekeeper.ports.clock import Clock, StopSignal
 
 __all__ = ["ApiTransport"]
@@ -86,15 +87,23 @@ class ApiTransport:
             connection, response = retried(
                 lambda: self._open_once(asked, sent, opening), end_s=begin_s, clock=self._clock, stop=stop
             )
+            whole = False
             try:
                 connection.limit(Limit(time.monotonic() + self._longest_s(streaming), self._closed, stop))
                 yield from self._chunks(asked, response, streaming)
+                whole = response.isclosed()
             finally:
-                response.close()
-                connection.close()
+                if whole:
+                    self._connections.give_back(connection)
+                else:
+                    response.close()
+                    connection.close()
         except StoppedError:
             if self._closed.is_set():
                 raise _closed() from None
+        except ModeKeeperError:
+            if not stop.is_set():
+                raise
 
     def _longest_s(self, streaming: Streaming) -> float:
         match streaming:
