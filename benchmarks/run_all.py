@@ -11,6 +11,7 @@ BENCHMARKS = (
     "benchmarks.detect.speed",
     "benchmarks.ingest.compare",
     "benchmarks.soak.watch_soak",
+    "benchmarks.preflight_speed",
 )
 
 

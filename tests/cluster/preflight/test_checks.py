@@ -117,6 +117,22 @@ def test_an_identity_the_server_does_not_know_blocks() -> None:
     assert "log in again" in (login.hint or "")
 
 
+def test_an_identity_that_is_nobody_is_noted() -> None:
+    cluster = ready(rules=())
+    cluster._user = "system:anonymous"
+    found = check("login", cluster)
+    assert found.status == "note"
+    assert "system:anonymous" in found.detail
+
+
+def test_a_server_that_only_says_its_version_has_not_said_that_it_knows_us() -> None:
+    cluster = ready()
+    for method in ("get", "list", "can_i", "served_versions"):
+        cluster.fail(method, cluster.failure(500, "InternalError", "x"), times=None)
+    found = statuses(facts_of(cluster))
+    assert (found["reachable"], found["login"]) == ("pass", "unknown")
+
+
 def test_a_version_that_is_denied_is_not_an_absent_server() -> None:
     cluster = ready()
     cluster.fail("server_version", cluster.failure(403, "Forbidden", "no"))

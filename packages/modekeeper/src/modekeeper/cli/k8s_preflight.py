@@ -59,8 +59,7 @@ def preflight(
 
     Exit code 0 when nothing stops, 1 when no cluster answers, 2 when something else stops.
     """
-    # What is imported and asked stays to the end: looking for garbage among it would find none, and take its time.
-    gc.disable()
+    gc.disable()  # what is imported and asked stays to the end: looking for garbage among it takes time and finds none
     subject = Subject(kind=_kind(target), namespace=target.namespace, name=target.name, container=container)
     clock = clock_from(os.environ)
     started = clock.now()
@@ -76,6 +75,7 @@ def preflight(
         say(_last_line(report))
     if report.top_blocker is not None:
         warn(f"ERROR: {report.top_blocker}: {_reason(report)}")
+    gc.freeze()  # nor at the end of the process
     return exit_code(report, facts)
 
 

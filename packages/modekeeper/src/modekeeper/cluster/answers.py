@@ -38,6 +38,8 @@ _ADVICE = {
 }
 _ADVICE_OF_SERVER = "Try again; if it stays so, look at the API server's log."
 _FIRST_SERVER_ERROR = 500
+_NO_SUCH_PATH = "the server could not find the requested resource"
+"""As client-go says it of a path that the API server does not serve, for which that sends no Status."""
 
 
 def shown(text: Any, limit: int = _DETAIL_LIMIT) -> str:
@@ -69,7 +71,9 @@ def status_error(asked: str, status: int, body: Any) -> ClusterAnswerError:
         code = body.get("code")
         known = code if isinstance(code, int) and not isinstance(code, bool) and 400 <= code <= 599 else status  # noqa: PLR2004
         return answer_error(asked, known, shown(body.get("reason")), _text(body.get("message")))
-    return answer_error(asked, status, detail=body if isinstance(body, str) else "")
+    if status == HTTPStatus.NOT_FOUND:
+        return answer_error(asked, status, "NotFound", _NO_SUCH_PATH)
+    return answer_error(asked, status, detail=_text(body))
 
 
 def _detail(text: str) -> str:

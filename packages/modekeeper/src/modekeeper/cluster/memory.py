@@ -16,6 +16,7 @@ from modekeeper.cluster.answers import answer_error, bad_request
 from modekeeper.cluster.memory_logs import MemoryLog
 from modekeeper.cluster.memory_rules import Rule, allows, asks, forbidden_text, not_found_text
 from modekeeper.cluster.merge_patch import merged
+from modekeeper.cluster.requests import collection_path, object_path, segment
 from modekeeper.cluster.selectors import Matcher, SelectorError, field_matcher, label_matcher
 from modekeeper.cluster.wording import ask_to_get, ask_to_list, ask_to_patch, ask_to_read_log, ask_to_watch
 from modekeeper.model.cluster import (
@@ -222,6 +223,7 @@ class MemoryCluster:
 
     def get(self, ref: ObjectRef) -> JsonObject:
         """As the port says."""
+        object_path(ref)
         self._ask("get", ref)
         self._authorise(ask_to_get(ref), asks("get", ref.resource, ref.namespace, ref.name))
         return deepcopy(self._found(ref, ask_to_get(ref)))
@@ -230,6 +232,7 @@ class MemoryCluster:
         self, resource: Resource, namespace: str | None, *, labels: str = "", fields: str = "", limit: int | None = None
     ) -> ObjectList:
         """As the port says."""
+        collection_path(resource, namespace)
         self._ask("list", resource)
         asked = ask_to_list(resource, namespace)
         self._authorise(asked, asks("list", resource, namespace))
@@ -251,6 +254,7 @@ class MemoryCluster:
         fields: str = "",
     ) -> Iterator[WatchEvent]:
         """As the port says."""
+        collection_path(resource, namespace)
         self._ask("watch", resource)
         asked = ask_to_watch(resource, namespace)
         self._authorise(asked, asks("watch", resource, namespace))
@@ -278,6 +282,7 @@ class MemoryCluster:
 
     def logs(self, question: LogQuestion, stop: StopSignal) -> Iterator[bytes]:
         """As the port says."""
+        segment(question.namespace), segment(question.pod)
         self._ask("logs", question)
         asked = ask_to_read_log(question)
         self._authorise(asked, asks("get", PODS, question.namespace, question.pod, "log"))
@@ -298,6 +303,7 @@ class MemoryCluster:
 
     def dry_run(self, ref: ObjectRef, patch: JsonObject) -> DryRunAnswer:
         """As the port says: a merge patch, then the admission hooks, in their order."""
+        object_path(ref)
         self._ask("dry_run", ref)
         asked = ask_to_patch(ref)
         self._authorise(asked, asks("patch", ref.resource, ref.namespace, ref.name))

@@ -40,6 +40,7 @@ __all__ = ["RestReader"]
 
 _PAGE = 500
 _MAX_OBJECTS = 500_000
+_MAX_PAGES = 10_000
 _MAX_EVENT_BYTES = 16 * 2**20
 _NOT_FOUND = 404
 
@@ -93,7 +94,7 @@ class RestReader:
         selectors = _selectors(labels, fields)
         items: list[JsonObject] = []
         token = ""
-        while True:
+        for _ in range(_MAX_PAGES):
             page = _PAGE if limit is None else max(1, min(_PAGE, limit - len(items)))
             query = (*selectors, ("limit", str(page)), *((("continue", token),) if token else ()))
             body = self._object(asked, Get(path, query))
@@ -105,8 +106,11 @@ class RestReader:
                 return ObjectList(items=tuple(items[:limit]), resource_version=version)
             if len(items) > _MAX_OBJECTS:
                 raise ClusterUnreachableError(
-                    f"The answer to {asked} has more than {_MAX_OBJECTS:,} objects. Ask for less."
+                    f"The answer when asked to {asked} has more than {_MAX_OBJECTS:,} objects. Ask for less."
                 )
+        raise ClusterUnreachableError(
+            f"The answer when asked to {asked} has more than {_MAX_PAGES:,} pages. Ask for less."
+        )
 
     def watch(
         self,

@@ -1,6 +1,5 @@
 """The summaries of runs as Markdown: facts of the report, one a line, for people and for ``grep``."""
 
-import re
 from collections.abc import Iterable, Mapping
 from typing import TypeAlias
 
@@ -10,33 +9,14 @@ from modekeeper.artifacts.contracts.parts import Answer, OpportunityAssumption
 from modekeeper.artifacts.contracts.reports import ClosedLoopReport, EvalReport, JudgedReport, WatchReport
 from modekeeper.model.ingest import IngestCounters
 from modekeeper.model.trace import Decision
-from modekeeper.model.untrusted import visible
+from modekeeper.reports.escaping import escaped
 
 __all__ = ["closed_loop_summary", "escaped", "eval_summary", "watch_summary"]
 
 _Value: TypeAlias = str | int | float | bool | None
 
-_SPECIAL = re.compile(r"[\\`*\[\]|~$#]|(?<![^\W_])_|_(?![^\W_])")
-"""Characters that are markup anywhere; an underscore between letters is none, so that paths stay as they are."""
-
-_BLOCK = re.compile(r"^(?:[-+](?=\s|$)|-{2,}|=+|\d{1,9}[.)](?=\s|$))")
-"""What makes a list or a heading of the line it begins."""
-
-_LINK = re.compile(r"(?i):(?=//)|(?<=www)\.")
-"""What makes a link of a bare address."""
-
-_ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "@": "&#64;"}
-_LONG = 2000
 _MOST_DECISIONS = 20
 _MOST_LINES = 40
-
-
-def escaped(value: str, limit: int = _LONG) -> str:
-    """``value`` as one line of plain text in Markdown: no markup, no HTML, no link, no mention."""
-    line = _SPECIAL.sub(r"\\\g<0>", visible(value, limit))
-    line = "".join(_ENTITIES.get(character, character) for character in line)
-    line = _BLOCK.sub(lambda start: f"{start[0][:-1]}\\{start[0][-1]}", line)
-    return _LINK.sub(r"\\\g<0>", line)
 
 
 def closed_loop_summary(report: ClosedLoopReport) -> str:

@@ -1,7 +1,7 @@
 """``preflight_summary.md``: a preflight for a person, with the roles to ask for ready to be pasted."""
 
 from modekeeper.artifacts.contracts.preflight import PreflightAccess, PreflightCheck, PreflightReport
-from modekeeper.reports.markdown import escaped
+from modekeeper.reports.escaping import escaped
 
 __all__ = ["preflight_summary"]
 

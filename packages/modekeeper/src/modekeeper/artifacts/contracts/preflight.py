@@ -5,7 +5,7 @@ from typing import Literal
 import msgspec
 
 from modekeeper.artifacts.contracts.access import AccessHint
-from modekeeper.artifacts.contracts.reports import Report
+from modekeeper.artifacts.contracts.base import Report
 from modekeeper.model.decision import Target
 
 __all__ = [

@@ -4,6 +4,7 @@ from typing import Literal
 
 import msgspec
 
+from modekeeper.artifacts.contracts.base import Report
 from modekeeper.artifacts.contracts.parts import (
     Answer,
     AuditTrace,
@@ -37,15 +38,6 @@ __all__ = [
     "WatchArtifactPaths",
     "WatchReport",
 ]
-
-
-class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """What every report carries."""
-
-    started_at: str
-    finished_at: str
-    duration_s: int
-    """Whole seconds, rounded down."""
 
 
 class TelemetryReport(Report, frozen=True, kw_only=True):

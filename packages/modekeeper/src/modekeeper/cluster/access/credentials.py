@@ -5,8 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from modekeeper.cluster.access.exec_plugin import ExecCredentials, Printed
-from modekeeper.cluster.access.settings import ClusterAccess, Secret
+from modekeeper.cluster.access.settings import ClusterAccess, Printed, Secret
 from modekeeper.cluster.answers import shown
 from modekeeper.model.cluster import ClusterConfigError
 from modekeeper.ports.clock import Clock
@@ -35,7 +34,11 @@ class Credentials:
         login = access.login
         self._login = login
         self._certificate = (login.certificate, login.key) if login.certificate and login.key else None
-        self._plugin = None if login.plugin is None else ExecCredentials(access, login.plugin, clock, environment)
+        self._plugin = None
+        if login.plugin is not None:
+            from modekeeper.cluster.access.exec_plugin import ExecCredentials  # noqa: PLC0415 - few need it
+
+            self._plugin = ExecCredentials(access, login.plugin, clock, environment)
 
     def current(self) -> Identity:
         """Who we are now. A token file is read each time: the kubelet writes it anew before the token ends.

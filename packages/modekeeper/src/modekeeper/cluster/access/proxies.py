@@ -1,14 +1,17 @@
 """Which proxy stands before the API server: ``proxy-url`` of the kubeconfig, else the environment's, as Go reads it."""
 
 import base64
-import ipaddress
 from collections.abc import Mapping
 from contextlib import suppress
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from modekeeper.cluster.access.settings import Proxy, Secret
 from modekeeper.cluster.answers import shown
 from modekeeper.model.cluster import ClusterConfigError
+
+if TYPE_CHECKING:
+    from ipaddress import IPv4Address, IPv6Address
 
 __all__ = ["proxy_from_environment", "proxy_from_url"]
 
@@ -60,8 +63,10 @@ def _covers(word: str, host: str, port: int) -> bool:
         return bool(word)
     address = _address(host)
     if address is not None and "/" in word:
+        from ipaddress import ip_network  # noqa: PLC0415
+
         with suppress(ValueError):
-            return address in ipaddress.ip_network(word, strict=False)
+            return address in ip_network(word, strict=False)
         return False
     name, _, its_port = word.rpartition(":") if word.count(":") == 1 else (word, "", "")
     if its_port and its_port != str(port):
@@ -77,7 +82,9 @@ def _is_loopback(host: str) -> bool:
     return address is not None and address.is_loopback
 
 
-def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+def _address(host: str) -> "IPv4Address | IPv6Address | None":
+    import ipaddress  # noqa: PLC0415 - only where the environment names a proxy
+
     try:
         return ipaddress.ip_address(host)
     except ValueError:

@@ -106,6 +106,7 @@ class ApiTransport:
                 return _NO_END_S
 
     def _chunks(self, asked: str, response: HTTPResponse, streaming: Streaming) -> Iterator[bytes]:
+        delimited = _delimited(response)
         while True:
             try:
                 chunk = response.read1(_CHUNK)
@@ -116,19 +117,22 @@ class ApiTransport:
             except (OSError, HTTPException, ValueError) as error:
                 raise self._unreachable(asked, error) from None
             if not chunk:
-                if response.length:
+                if response.length or not delimited:
                     raise self._unreachable(asked, IncompleteRead(b"")) from None
                 return
             yield chunk
 
     def _ask_once(self, asked: str, sent: Wired, limit: Limit) -> Answered:
         connection, response = self._open_once(asked, sent, limit)
+        delimited = _delimited(response)
         data = self._body(asked, connection, response, _MAX_ANSWER_BYTES)
         if data is None:
             raise too_large(asked, _MAX_ANSWER_BYTES)
         try:
             body = msgspec.json.decode(data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            if not delimited:
+                raise self._failed(asked, IncompleteRead(data)) from None
             raise not_kubernetes(self._access, asked, "something else than JSON") from None
         return Answered(body, warnings_of(response.headers.get_all("Warning", [])))
 
@@ -172,17 +176,19 @@ class ApiTransport:
     def _body(self, asked: str, connection: Connection, response: HTTPResponse, most: int) -> bytes | None:
         """The body, after which the connection serves the next request; ``None`` where it is larger than ``most``."""
         kept = bytearray()
+        too_large_by_itself = (response.length or 0) > most
         try:
-            if (response.length or 0) <= most:
-                while len(kept) <= most and (chunk := response.read(_CHUNK)):
-                    kept += chunk
+            while not too_large_by_itself and len(kept) <= most and (chunk := response.read(_CHUNK)):
+                kept += chunk
+            if response.length and not too_large_by_itself:
+                raise IncompleteRead(bytes(kept), response.length)
         except (OSError, HTTPException, ValueError) as error:
             connection.close()
             raise self._failed(asked, error) from None
         except StoppedError:
             connection.close()
             raise
-        if (response.length or 0) > 0 or len(kept) > most:
+        if too_large_by_itself or len(kept) > most:
             response.close()
             connection.close()
             return None
@@ -203,6 +209,11 @@ def _said(data: bytes | None, response: HTTPResponse) -> Any:
         return msgspec.json.decode(data or b"")
     plain = response.headers.get_content_type() == "text/plain"
     return (data or b"").decode(errors="replace") if plain else ""
+
+
+def _delimited(response: HTTPResponse) -> bool:
+    """Whether its end can be told from a connection that broke: an API server always sees to that."""
+    return bool(response.chunked) or response.length is not None
 
 
 def _retry_after_s(response: HTTPResponse) -> float | None:

@@ -1,8 +1,7 @@
 """What the pod templates of a workload ask for, and what their containers can see.
 
-Downward API volumes: Kubernetes
-documentation, "Downward API" (an update reaches a mounted volume, never a ``subPath`` mount). Restartable init
-containers: Kubernetes documentation, "Sidecar Containers".
+Downward API volumes: Kubernetes documentation, "Downward API" (an update reaches a mounted volume, never a ``subPath``
+mount). Restartable init containers: Kubernetes documentation, "Sidecar Containers".
 """
 
 from collections.abc import Iterator
@@ -102,14 +101,14 @@ def _annotation_files(volume: JsonObject) -> Iterator[str]:
 
 
 def _mounted(mount: JsonObject, file: str) -> Iterator[tuple[str, bool]]:
-    at = (text_at(mount, "mountPath") or "").rstrip("/")
+    place = (text_at(mount, "mountPath") or "").rstrip("/")
     if text_at(mount, "subPathExpr"):
-        yield at, False
+        yield place, False
         return
     below = text_at(mount, "subPath")
     if below is None:
-        yield f"{at}/{file}", True
+        yield f"{place}/{file}", True
     elif below == file:
-        yield at, False
+        yield place, False
     elif file.startswith(f"{below}/"):
-        yield f"{at}/{file.removeprefix(f'{below}/')}", False
+        yield f"{place}/{file.removeprefix(f'{below}/')}", False

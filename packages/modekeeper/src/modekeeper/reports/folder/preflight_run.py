@@ -1,5 +1,7 @@
 """A preflight from its facts to its folder."""
 
+import threading
+from collections.abc import Callable
 from datetime import datetime
 
 import msgspec
@@ -17,28 +19,61 @@ from modekeeper.cluster.preflight.checks.gpu import (
 )
 from modekeeper.cluster.preflight.checks.telemetry import chosen_container
 from modekeeper.cluster.preflight.facts import Facts, NoAnswer
+from modekeeper.cluster.preflight.pod_templates import containers, pod_templates
 from modekeeper.model.cluster import ClusterContext
+from modekeeper.model.errors import ModeKeeperError
 from modekeeper.ports.clock import Clock
 from modekeeper.reports.folder.publishing import path_in, publish_json, times
 from modekeeper.reports.preflight_summary import preflight_summary
-from modekeeper.telemetry.pods.selection import SIDECARS
 
 __all__ = ["write_preflight"]
 
 
 def write_preflight(store: FolderStore, facts: Facts, clock: Clock, started: datetime) -> PreflightReport:
-    """Judge the facts; write ``explain.jsonl``, ``preflight_summary.md`` and, last, ``preflight_latest.json``."""
+    """Judge the facts; write ``explain.jsonl``, ``preflight_summary.md`` and ``preflight_latest.json``."""
     finished = clock.now()
-    report = _report(store, msgspec.structs.replace(facts, sidecars=SIDECARS), started, finished)
+    report = _report(store, msgspec.structs.replace(facts, sidecars=_sidecars(facts)), started, finished)
     explain = ExplainLog(clock)
     explain.add("preflight_started", target=report.target, started_at=report.started_at)
     for check in report.checks:
         explain.add("preflight_checked", check=check.name, status=check.status, detail=check.detail)
     explain.add("preflight_finished", ok=report.ok, top_blocker=report.top_blocker)
-    store.write_bytes("explain.jsonl", explain.data())
-    store.write_bytes("preflight_summary.md", preflight_summary(report).encode())
-    publish_json(store, "preflight", report, finished)
+    _together(
+        lambda: store.write_bytes("explain.jsonl", explain.data()),
+        lambda: store.write_bytes("preflight_summary.md", preflight_summary(report).encode()),
+        lambda: publish_json(store, "preflight", report, finished),
+    )
     return report
+
+
+def _together(*writings: Callable[[], object]) -> None:
+    """Write several files at once: each waits for the disk, and the waits are most of it."""
+    broken: list[ModeKeeperError] = []
+
+    def write(writing: Callable[[], object]) -> None:
+        try:
+            writing()
+        except ModeKeeperError as error:
+            broken.append(error)
+
+    threads = [threading.Thread(target=write, args=(writing,)) for writing in writings]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if broken:
+        raise broken[0]
+
+
+def _sidecars(facts: Facts) -> frozenset[str]:
+    """Containers that are known not to train, where there is a choice at all."""
+    if isinstance(facts.workload, NoAnswer):
+        return frozenset()
+    if all(len(containers(t)) < 2 for t in pod_templates(facts.subject.kind.kind, facts.workload)):  # noqa: PLR2004
+        return frozenset()
+    from modekeeper.telemetry.pods.selection import SIDECARS  # noqa: PLC0415 - a few pods have several containers
+
+    return SIDECARS
 
 
 def _report(store: FolderStore, facts: Facts, started: datetime, finished: datetime) -> PreflightReport:

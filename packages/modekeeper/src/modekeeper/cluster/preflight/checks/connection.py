@@ -1,13 +1,15 @@
 """Can the cluster be asked at all, and as whom."""
 
 from modekeeper.artifacts.contracts.preflight import PreflightCheck
-from modekeeper.cluster.preflight.checks.verdicts import blocked, passed, untold
+from modekeeper.cluster.preflight.checks.verdicts import blocked, noted, passed, untold
 from modekeeper.cluster.preflight.facts import Facts, NoAnswer, Why
 from modekeeper.policy.wording import shown
 
 __all__ = ["context", "login", "reachable"]
 
 _AWAY = (Why.UNREACHABLE, Why.BAD_CONFIG, Why.NOT_ASKED)
+_SAID_TO_SOMEBODY = (Why.DENIED, Why.MISSING)
+_ANONYMOUS = "system:anonymous"
 
 
 def context(facts: Facts) -> PreflightCheck:
@@ -39,6 +41,12 @@ def login(facts: Facts) -> PreflightCheck:
     if refused:
         hint = "log in again: the credentials of the kubeconfig are unknown there, or expired"
         return blocked("login", "client_unavailable", refused[0].detail, hint)
-    if all(isinstance(a, NoAnswer) and a.why in _AWAY for a in facts.answers):
-        return untold("login", "not asked: the cluster did not answer")
+    if facts.identity == _ANONYMOUS:
+        return noted(
+            "login", "the API server takes us for nobody (system:anonymous)", "the kubeconfig has no credentials"
+        )
+    # What it says of itself it says to everybody.
+    asked = [a for a in facts.answers if a is not facts.version]
+    if all(isinstance(a, NoAnswer) and a.why not in _SAID_TO_SOMEBODY for a in asked):
+        return untold("login", "nothing was answered that only somebody known is told")
     return passed("login", f"known as {shown(facts.identity, 253)}" if facts.identity else "the API server knows us")
