@@ -235,6 +235,8 @@ class RankMerger:
         elif key == frontier:
             self._out.append((arrival, DropReason.DUPLICATE))
         else:
+            if reporter.awaited:
+                self._move(reporter, key)
             reporter.frontier = key
             self._out.append((arrival, DropReason.OUT_OF_ORDER))
 
