@@ -212,3 +212,27 @@ def test_a_pod_that_takes_the_place_of_another_is_the_rank_from_then_on() -> Non
     assert [reason for _, reason in fates if reason is not None] == [DropReason.OUT_OF_ORDER] * 3
     assert len([note for note in merger.notes if "went back" in note]) == 1
     assert any("several pods report as rank 0" in note for note in merger.notes)
+
+
+@given(lags=st.lists(st.integers(0, 6), min_size=2, max_size=4), data=st.data())
+@settings(max_examples=100, deadline=None)
+def test_after_everything_was_given_ranks_that_lagged_go_on(lags: list[int], data: st.DataObject) -> None:
+    """A watch with a last iteration gives all that waits; the next process finds each rank at its own step."""
+    merger = RankMerger()
+    for rank in range(len(lags)):
+        merger.expect(f"pod-{rank}")
+    for rank, lag in enumerate(lags):
+        for step in range(12 - lag):
+            merger.push(said(step, rank), rank, f"pod-{rank}")
+    merger.flush()
+    merger.take()
+    restored = RankMerger()
+    restored.restore(msgspec.msgpack.decode(msgspec.msgpack.encode(merger.state()), type=MergerState))
+    nexts = [12 - lag for lag in lags]
+    while min(nexts) < 20:
+        rank = data.draw(st.sampled_from([rank for rank in range(len(lags)) if nexts[rank] < 20]))
+        restored.push(said(nexts[rank], rank), rank, f"pod-{rank}")
+        nexts[rank] += 1
+    restored.flush()
+    given_again = [arrival.sample.step for arrival, reason in restored.take() if reason is None]
+    assert given_again == list(range(12 - min(lags), 20))

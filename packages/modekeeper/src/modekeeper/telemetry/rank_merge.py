@@ -43,9 +43,8 @@ class MergeLimits:
     window_records: int = 65_536
     """With fewer ranks more steps may wait, up to about so many records of them all."""
     window_s: float = 120.0
-    """A step goes without the ranks that are missing when so much later records have arrived, by the node's clock.
-
-    Ranks whose output is buffered write many steps at once, each at its own moment: a minute apart is usual."""
+    """A step goes without the ranks that are missing when so much later records have arrived, by the node's clock:
+    ranks whose output is buffered write many steps at once, a minute apart."""
     discovery_steps: int = 4
     """Nothing is given before so many steps have begun: until then nobody knows which ranks there are."""
 
@@ -236,6 +235,8 @@ class RankMerger:
         elif key == frontier:
             self._out.append((arrival, DropReason.DUPLICATE))
         else:
+            if reporter.awaited:
+                self._move(reporter, key)
             reporter.frontier = key
             self._out.append((arrival, DropReason.OUT_OF_ORDER))
 
