@@ -79,7 +79,7 @@ class ServerVersion(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ObjectList(msgspec.Struct, frozen=True, kw_only=True):
-    """All objects of a list, however many pages it took. Each has its ``apiVersion`` and ``kind``, as ``get`` gives it."""
+    """All objects of a list, however many pages it took. Each has its ``apiVersion`` and ``kind``, as from ``get``."""
 
     items: tuple[JsonObject, ...]
     resource_version: str
