@@ -13,7 +13,8 @@ from modekeeper.model.ingest import DropReason
 from modekeeper.model.sample import Sample
 from modekeeper.telemetry.aggregates import AGGREGATES
 from modekeeper.telemetry.arrivals import Arrival
-from modekeeper.telemetry.rank_merge import MergeLimits, MergerState, RankMerger
+from modekeeper.telemetry.merge_limits import MergeLimits
+from modekeeper.telemetry.rank_merge import MergerState, RankMerger
 
 
 def said(step: int | None, rank: int, *, second: float | None = None, ms: float | None = None, **more: Any) -> Arrival:

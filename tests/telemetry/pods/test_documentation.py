@@ -3,11 +3,11 @@
 import re
 from pathlib import Path
 
+from modekeeper.model.pod_selector import POD_MARKS
 from modekeeper.telemetry.aggregates import AGGREGATES
+from modekeeper.telemetry.merge_limits import MergeLimits
 from modekeeper.telemetry.pods.order import ORDER_LABELS
 from modekeeper.telemetry.pods.recording import RECORDING_SCHEMA
-from modekeeper.telemetry.pods.selection import POD_LABELS
-from modekeeper.telemetry.rank_merge import MergeLimits
 
 PAGE = (Path(__file__).parents[3] / "docs" / "POD_LOGS.md").read_text(encoding="utf-8")
 
@@ -19,7 +19,7 @@ def test_the_table_of_aggregates_is_that_of_the_code() -> None:
 
 
 def test_labels_limits_and_the_header_are_named() -> None:
-    for kind, label in POD_LABELS.items():
+    for kind, (label, _) in POD_MARKS.items():
         assert re.search(rf"^\| [^|]*\b{kind}\b[^|]*\| `{re.escape(label)}`", PAGE, re.MULTILINE), kind
     for index, group, _ in ORDER_LABELS:
         assert f"`{index}`" in PAGE

@@ -1,10 +1,10 @@
 """What the live pods of a workload were last told: the values from which a change starts."""
 
-from modekeeper.cluster.verify.fields import text_at, texts_at
-from modekeeper.cluster.verify.workloads import pod_selector
 from modekeeper.model.cluster import JsonObject, ObjectRef, Resource
 from modekeeper.model.decision import Target
 from modekeeper.model.errors import ModeKeeperError
+from modekeeper.model.json_fields import text_at, texts_at
+from modekeeper.model.pod_selector import pod_selector
 from modekeeper.model.workload import find_workload_kind
 from modekeeper.planning.plan import KNOB_ANNOTATION
 from modekeeper.policy.knobs import find_knob, is_on_grid

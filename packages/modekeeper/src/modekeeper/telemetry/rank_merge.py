@@ -12,7 +12,6 @@ others go on repeats what has been given out: dropped as ``duplicate``.
 
 import heapq
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import msgspec
 
@@ -21,8 +20,9 @@ from modekeeper.model.ingest import DropReason, RepairReason
 from modekeeper.model.sample import Sample
 from modekeeper.telemetry.aggregates import RankSample, ThroughputMeaning, completed, merged_sample, placed
 from modekeeper.telemetry.arrivals import Arrival
+from modekeeper.telemetry.merge_limits import MergeLimits
 
-__all__ = ["MergeLimits", "MergerState", "RankMerger"]
+__all__ = ["MergerState", "RankMerger"]
 
 Key = tuple[int, str]
 """Step, and what the job calls it where it is an evaluation or a checkpoint: those are samples of their own."""
@@ -32,21 +32,6 @@ Fate = tuple[Arrival, DropReason | None]
 _KEYS_BEFORE_TIME_COUNTS = 2
 """Steps may take minutes: only where so many newer ones wait has a rank really fallen behind."""
 _MOST_NOTES = 64
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MergeLimits:
-    """How long a step waits for a rank, and with it how much is held."""
-
-    window_steps: int = 64
-    """So many steps may always wait, however many ranks there are: with a thousand that is some 50 MB."""
-    window_records: int = 65_536
-    """With fewer ranks more steps may wait, up to about so many records of them all."""
-    window_s: float = 120.0
-    """A step goes without the ranks that are missing when so much later records have arrived, by the node's clock:
-    ranks whose output is buffered write many steps at once, a minute apart."""
-    discovery_steps: int = 4
-    """Nothing is given before so many steps have begun: until then nobody knows which ranks there are."""
 
 
 class _Reporter(msgspec.Struct):

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from modekeeper.cluster.verify.fields import at
+from modekeeper.model.json_fields import at
 
 __all__ = ["count_at"]
 

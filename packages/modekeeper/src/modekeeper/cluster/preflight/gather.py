@@ -8,8 +8,8 @@ import msgspec
 from modekeeper.cluster.preflight.asking import Question, answer_of, ask_all
 from modekeeper.cluster.preflight.facts import Facts, NoAnswer, Subject, Why
 from modekeeper.cluster.preflight.rights import rights
-from modekeeper.cluster.verify.fields import text_at
 from modekeeper.model.cluster import AccessQuestion, ClusterContext, JsonObject, ObjectRef, Resource
+from modekeeper.model.json_fields import text_at
 from modekeeper.policy.wording import listed
 from modekeeper.ports.cluster import ClusterReader
 

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from modekeeper.cluster.preflight.counts import count_at
-from modekeeper.cluster.verify.fields import at, items_at, mapping_at, text_at, texts_at
 from modekeeper.cluster.verify.workloads import PodTemplate as FoundTemplate
 from modekeeper.cluster.verify.workloads import pod_templates as find_templates
 from modekeeper.model.cluster import JsonObject
+from modekeeper.model.json_fields import at, items_at, mapping_at, text_at, texts_at
 
 __all__ = ["AnnotationsMount", "PodTemplate", "annotation_mounts", "containers", "gpu_request", "pod_templates"]
 

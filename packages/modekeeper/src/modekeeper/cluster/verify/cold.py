@@ -3,9 +3,9 @@
 from collections.abc import Callable
 
 from modekeeper.artifacts.contracts.k8s_verify import Effect, EffectPart
-from modekeeper.cluster.verify.fields import at, flag_at, items_at, labels_of, said, text_at, whole_at
 from modekeeper.cluster.verify.workloads import reaches_a_template
 from modekeeper.model.cluster import JsonObject
+from modekeeper.model.json_fields import at, flag_at, items_at, labels_of, said, text_at, whole_at
 
 __all__ = ["cold_effect", "misses_template", "queue_of"]
 

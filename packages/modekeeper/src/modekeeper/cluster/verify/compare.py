@@ -9,8 +9,8 @@ from modekeeper.cluster.merge_patch import merged
 from modekeeper.cluster.rbac import is_rbac_denial
 from modekeeper.cluster.verify.asking import Told
 from modekeeper.cluster.verify.facts import DryRun
-from modekeeper.cluster.verify.fields import at, mapping_at, said
 from modekeeper.model.cluster import ClusterAnswerError, JsonObject
+from modekeeper.model.json_fields import at, mapping_at, said
 from modekeeper.model.untrusted import visible
 
 __all__ = ["annotations_place", "dry_run_part", "live_values", "wanted_values"]

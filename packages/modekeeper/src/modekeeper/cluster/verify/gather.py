@@ -13,11 +13,9 @@ from modekeeper.cluster.answers import answer_error
 from modekeeper.cluster.selectors import SelectorError, label_matcher
 from modekeeper.cluster.verify.asking import Asking, Told
 from modekeeper.cluster.verify.facts import NAMESPACES, NODES, PODS, DryRun, Facts, GpuFacts, ItemFacts
-from modekeeper.cluster.verify.fields import at, text_at
 from modekeeper.cluster.verify.predict import gpu_wanted
 from modekeeper.cluster.verify.problems import is_no_answer
 from modekeeper.cluster.verify.rights import ask_kind, item_questions, kind_questions, may
-from modekeeper.cluster.verify.workloads import pod_selector
 from modekeeper.cluster.wording import ask_to_get
 from modekeeper.model.cluster import (
     AccessAnswer,
@@ -29,6 +27,8 @@ from modekeeper.model.cluster import (
     Resource,
 )
 from modekeeper.model.decision import Actuation, Plan
+from modekeeper.model.json_fields import at, text_at
+from modekeeper.model.pod_selector import pod_selector
 from modekeeper.model.workload import WORKLOAD_KINDS, WorkloadKind
 from modekeeper.ports.cluster import ClusterReader
 

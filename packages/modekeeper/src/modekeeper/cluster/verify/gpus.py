@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from modekeeper.cluster.verify.facts import GpuFacts
-from modekeeper.cluster.verify.fields import at, flag_at, items_at, mapping_at, text_at, whole_at
 from modekeeper.model.cluster import JsonObject
+from modekeeper.model.json_fields import at, flag_at, items_at, mapping_at, text_at, whole_at
 
 __all__ = ["GpuVerdict", "gpu_request", "needs_a_spare_pod", "spare_gpus"]
 

@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from enum import StrEnum
 
 from modekeeper.artifacts.contracts.k8s_verify import Effect, EffectPart
-from modekeeper.cluster.verify.fields import items_at, said, text_at
 from modekeeper.model.cluster import JsonObject
+from modekeeper.model.json_fields import items_at, said, text_at
 from modekeeper.model.wording import count
 
 __all__ = ["Carrier", "carrier", "hot_effect"]

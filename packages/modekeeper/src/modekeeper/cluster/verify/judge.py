@@ -21,13 +21,13 @@ from modekeeper.artifacts.contracts.k8s_verify import (
 from modekeeper.cluster.rbac import access_hint
 from modekeeper.cluster.verify.compare import dry_run_part, live_values, wanted_values
 from modekeeper.cluster.verify.facts import Facts, ItemFacts, Rights
-from modekeeper.cluster.verify.fields import text_at, whole_at
 from modekeeper.cluster.verify.predict import UNREAD, is_no_op, predict
 from modekeeper.cluster.verify.problems import denied_questions, problems_of
 from modekeeper.cluster.verify.repository import repository_patch
 from modekeeper.cluster.verify.rights import item_questions, may, who
 from modekeeper.model.cluster import AccessQuestion, JsonObject
 from modekeeper.model.decision import Actuation
+from modekeeper.model.json_fields import text_at, whole_at
 
 __all__ = ["Judgement", "first_blocker", "judge"]
 

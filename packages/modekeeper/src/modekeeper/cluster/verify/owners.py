@@ -6,8 +6,8 @@ references; Helm "Labels and Annotations".
 
 from typing import NamedTuple
 
-from modekeeper.cluster.verify.fields import items_at, labels_of, mapping_at, said, text_at, texts_at
 from modekeeper.model.cluster import JsonObject
+from modekeeper.model.json_fields import items_at, labels_of, mapping_at, said, text_at, texts_at
 
 __all__ = ["Owner", "controller_of", "declared_by", "repository_owner"]
 

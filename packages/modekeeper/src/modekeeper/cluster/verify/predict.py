@@ -14,13 +14,13 @@ from modekeeper.cluster.verify.asking import Told
 from modekeeper.cluster.verify.cold import cold_effect, misses_template, queue_of
 from modekeeper.cluster.verify.compare import annotations_place, live_values, wanted_values
 from modekeeper.cluster.verify.facts import GpuFacts, ItemFacts
-from modekeeper.cluster.verify.fields import at, said
 from modekeeper.cluster.verify.gpus import gpu_request, needs_a_spare_pod, spare_gpus
 from modekeeper.cluster.verify.hot import hot_effect
 from modekeeper.cluster.verify.owners import controller_of, declared_by, repository_owner
 from modekeeper.cluster.verify.workloads import pod_templates, reaches_a_template
 from modekeeper.model.cluster import JsonObject
 from modekeeper.model.decision import Actuation, PlanItem
+from modekeeper.model.json_fields import at, said
 
 __all__ = ["UNREAD", "Prediction", "gpu_wanted", "is_no_op", "predict"]
 

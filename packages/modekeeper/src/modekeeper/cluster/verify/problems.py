@@ -6,11 +6,11 @@ from modekeeper.artifacts.contracts.k8s_verify import BlockerKind, DryRunPart, D
 from modekeeper.cluster.rbac import access_hint, forbidden_question, is_rbac_denial
 from modekeeper.cluster.verify.asking import ClusterError, Told
 from modekeeper.cluster.verify.facts import PODS, ItemFacts, Rights
-from modekeeper.cluster.verify.fields import said, text_at
 from modekeeper.cluster.verify.rights import ask_kind, item_questions, may
 from modekeeper.cluster.wording import group_resource
 from modekeeper.model.cluster import AccessQuestion, ClusterAnswerError
 from modekeeper.model.decision import Actuation
+from modekeeper.model.json_fields import said, text_at
 from modekeeper.model.untrusted import visible
 
 __all__ = ["denied_questions", "is_no_answer", "problems_of"]

@@ -1,16 +1,15 @@
-"""Where the kinds of workload keep their pod templates, and which pods are theirs.
+"""Where the kinds of workload keep their pod templates.
 
 Labels and fields are those of the sources in ``model/workload.py``.
 """
 
-import re
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from modekeeper.cluster.verify.fields import at, items_at, mapping_at, text_at
 from modekeeper.model.cluster import JsonObject
+from modekeeper.model.json_fields import at, mapping_at
 
-__all__ = ["PodTemplate", "pod_selector", "pod_templates", "reaches_a_template"]
+__all__ = ["PodTemplate", "pod_templates", "reaches_a_template"]
 
 _TEMPLATE = ("spec", "template")
 
@@ -35,58 +34,6 @@ def reaches_a_template(kind: str, found: JsonObject, patch: JsonObject) -> bool:
         if at(patch, *keys[:whole]) is not None:
             return True
     return False
-
-
-def pod_selector(kind: str, found: JsonObject) -> str | None:
-    """A label selector of the object's pods; ``None`` where it cannot be told."""
-    if kind in _BY_LABEL:
-        label, path = _BY_LABEL[kind]
-        value = text_at(found, *path)
-        return f"{label}={value}" if value and _VALUE.fullmatch(value) else None
-    return _selector(at(found, "spec", "selector"))
-
-
-def _selector(selector: Any) -> str | None:
-    """A ``LabelSelector`` as text. An empty one would mean every pod of the namespace: it is none here."""
-    labels = mapping_at(selector, "matchLabels")
-    if not all(_is_label(key, value) for key, value in labels.items()):
-        return None
-    terms = [f"{key}={labels[key]}" for key in sorted(labels)]
-    for each in items_at(selector, "matchExpressions"):
-        key, operator, values = each.get("key"), each.get("operator"), each.get("values") or []
-        known = isinstance(values, list) and all(_is_label(key, value) for value in values) and _is_label(key, "")
-        if operator not in _OPERATORS or not known:
-            return None
-        terms.append(_OPERATORS[operator].format(key=key, values=",".join(values)))
-    return ",".join(terms) or None
-
-
-def _is_label(key: Any, value: Any) -> bool:
-    """Whether it can stand in a selector without being taken for more than one label and its value."""
-    return isinstance(key, str) and isinstance(value, str) and bool(_KEY.fullmatch(key) and _VALUE.fullmatch(value))
-
-
-_KEY = re.compile(r"[A-Za-z0-9./_-]{1,317}")
-_VALUE = re.compile(r"[A-Za-z0-9._-]{0,63}")
-_OPERATORS = {
-    "In": "{key} in ({values})",
-    "NotIn": "{key} notin ({values})",
-    "Exists": "{key}",
-    "DoesNotExist": "!{key}",
-}
-
-
-_NAME = ("metadata", "name")
-_BY_LABEL = {
-    "JobSet": ("jobset.sigs.k8s.io/jobset-name", _NAME),
-    "TrainJob": ("jobset.sigs.k8s.io/jobset-name", _NAME),  # it makes a JobSet of its own name
-    "LeaderWorkerSet": ("leaderworkerset.sigs.k8s.io/name", _NAME),
-    "PyTorchJob": ("training.kubeflow.org/job-name", _NAME),
-    "RayCluster": ("ray.io/cluster", _NAME),
-    "RayJob": ("ray.io/cluster", ("status", "rayClusterName")),
-    "VolcanoJob": ("volcano.sh/job-name", _NAME),
-}
-"""The label all pods of an object carry, and where the object holds its value."""
 
 
 def _paths(kind: str, found: JsonObject) -> Iterator[tuple[str | int, ...]]:

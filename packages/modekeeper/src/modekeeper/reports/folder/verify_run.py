@@ -21,11 +21,11 @@ from modekeeper.cluster.kubectl_version import KubectlVersion
 from modekeeper.cluster.rbac import role_yaml
 from modekeeper.cluster.verify.diagnostics import diagnose
 from modekeeper.cluster.verify.facts import Facts
-from modekeeper.cluster.verify.fields import text_at
 from modekeeper.cluster.verify.judge import Judgement, judge
 from modekeeper.model.cluster import ClusterConfigError
 from modekeeper.model.decision import Plan
 from modekeeper.model.errors import ModeKeeperError
+from modekeeper.model.json_fields import text_at
 from modekeeper.ports.clock import Clock
 from modekeeper.reports.folder.publishing import path_in, publish_json, times
 from modekeeper.reports.verify_summary import verify_summary

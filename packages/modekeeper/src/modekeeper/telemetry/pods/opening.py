@@ -7,12 +7,12 @@ from modekeeper.model.errors import BadInputError
 from modekeeper.model.workload import WORKLOAD_KINDS, WorkloadKind, find_workload_kind
 from modekeeper.ports.cluster import ClusterReader
 from modekeeper.telemetry.limits import IngestLimits
+from modekeeper.telemetry.merge_limits import MergeLimits
 from modekeeper.telemetry.pods.facts import says_jsonl
 from modekeeper.telemetry.pods.followers import FollowLimits
 from modekeeper.telemetry.pods.selection import selector_of
 from modekeeper.telemetry.pods.source import PodLogSource
 from modekeeper.telemetry.pods.workload_logs import Wanted
-from modekeeper.telemetry.rank_merge import MergeLimits
 from modekeeper.telemetry.recorder import RawRecorder
 
 __all__ = ["PodLogsChoice", "open_pod_logs"]

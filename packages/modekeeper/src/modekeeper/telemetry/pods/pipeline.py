@@ -7,6 +7,7 @@ from modekeeper.telemetry.arrivals import Arrival
 from modekeeper.telemetry.batch import Row, Stretch
 from modekeeper.telemetry.counting import EXCERPT_BYTES, IngestTally, TallyState
 from modekeeper.telemetry.limits import IngestLimits
+from modekeeper.telemetry.merge_limits import MergeLimits
 from modekeeper.telemetry.ordering import Orderer, OrdererState
 from modekeeper.telemetry.outbox import Outbox
 from modekeeper.telemetry.pods.facts import PodFacts
@@ -14,7 +15,7 @@ from modekeeper.telemetry.pods.line_decoder import PodLineDecoder
 from modekeeper.telemetry.pods.order import RankTable, RankTableState
 from modekeeper.telemetry.pods.recording import Entry, GapEntry, LeavingEntry, LineEntry, PodEntry
 from modekeeper.telemetry.pods.stamps import split_stamp
-from modekeeper.telemetry.rank_merge import MergeLimits, MergerState, RankMerger
+from modekeeper.telemetry.rank_merge import MergerState, RankMerger
 
 __all__ = ["PodPipeline", "PodPipelineState"]
 

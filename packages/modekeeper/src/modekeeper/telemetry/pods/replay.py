@@ -18,10 +18,10 @@ from modekeeper.telemetry.file import FileSource, open_files
 from modekeeper.telemetry.inputs import InputFile, cannot_read
 from modekeeper.telemetry.limits import IngestLimits
 from modekeeper.telemetry.lines import Cut
+from modekeeper.telemetry.merge_limits import MergeLimits
 from modekeeper.telemetry.opening import expanded, opened
 from modekeeper.telemetry.pods.pipeline import PodPipeline, PodPipelineState
 from modekeeper.telemetry.pods.recording import decoded, is_header
-from modekeeper.telemetry.rank_merge import MergeLimits
 from modekeeper.telemetry.recorder import RawRecorder, RecorderPosition
 from modekeeper.telemetry.text_input import InputPosition, TextInput
 

@@ -15,6 +15,7 @@ from modekeeper.model.sample import Sample
 from modekeeper.ports.clock import StopSignal
 from modekeeper.ports.cluster import ClusterReader
 from modekeeper.telemetry.limits import IngestLimits
+from modekeeper.telemetry.merge_limits import MergeLimits
 from modekeeper.telemetry.pods.collator import Item, ItemKind
 from modekeeper.telemetry.pods.cursor import LogCursor, LogPlace
 from modekeeper.telemetry.pods.facts import PodFacts
@@ -31,7 +32,6 @@ from modekeeper.telemetry.pods.recording import (
     line_entry,
 )
 from modekeeper.telemetry.pods.workload_logs import Wanted, WorkloadLogs
-from modekeeper.telemetry.rank_merge import MergeLimits
 from modekeeper.telemetry.recorder import RawRecorder, RecorderPosition
 
 __all__ = ["PodLogSource"]

@@ -8,7 +8,7 @@ from modekeeper.cluster.preflight.checks.verdicts import noted, passed, unread, 
 from modekeeper.cluster.preflight.counts import count_at
 from modekeeper.cluster.preflight.facts import Facts, NoAnswer
 from modekeeper.cluster.preflight.pod_templates import GPU_RESOURCE, gpu_request, pod_templates
-from modekeeper.cluster.verify.fields import items_at, mapping_at, text_at, texts_at
+from modekeeper.model.json_fields import items_at, mapping_at, text_at, texts_at
 from modekeeper.model.wording import count
 from modekeeper.policy.wording import shown
 

@@ -7,8 +7,8 @@ from modekeeper.artifacts.contracts.preflight import PreflightCheck
 from modekeeper.cluster.preflight.checks.verdicts import noted, passed, unread, untold
 from modekeeper.cluster.preflight.facts import Facts, NoAnswer
 from modekeeper.cluster.preflight.pod_templates import pod_templates
-from modekeeper.cluster.verify.fields import text_at, texts_at
 from modekeeper.cluster.verify.owners import controller_of, repository_owner
+from modekeeper.model.json_fields import text_at, texts_at
 from modekeeper.policy.wording import listed, shown
 
 __all__ = ["horizontal_autoscaler", "kueue", "owner", "vertical_autoscaler"]

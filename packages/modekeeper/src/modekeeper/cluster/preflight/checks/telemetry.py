@@ -4,7 +4,7 @@ from modekeeper.artifacts.contracts.preflight import PreflightCheck
 from modekeeper.cluster.preflight.checks.verdicts import blocked, noted, passed, untold
 from modekeeper.cluster.preflight.facts import Facts, NoAnswer
 from modekeeper.cluster.preflight.pod_templates import PodTemplate, annotation_mounts, containers, pod_templates
-from modekeeper.cluster.verify.fields import text_at, texts_at
+from modekeeper.model.json_fields import text_at, texts_at
 from modekeeper.policy.wording import listed, shown
 
 __all__ = ["annotations_file", "chosen_container", "log_container", "telemetry_annotation"]

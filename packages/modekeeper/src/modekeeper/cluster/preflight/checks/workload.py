@@ -4,7 +4,7 @@ from modekeeper.artifacts.contracts.preflight import PreflightCheck
 from modekeeper.cluster.preflight.checks.verdicts import blocked, noted, passed, unread
 from modekeeper.cluster.preflight.counts import count_at
 from modekeeper.cluster.preflight.facts import Facts, NoAnswer, Why
-from modekeeper.cluster.verify.fields import at, text_at
+from modekeeper.model.json_fields import at, text_at
 from modekeeper.model.wording import count
 from modekeeper.policy.wording import listed, shown
 
