@@ -1,6 +1,5 @@
 """Asking again: growing waits with jitter, as long as the deadline allows."""
 
-import random
 import time
 from collections.abc import Callable
 from typing import TypeVar
@@ -17,6 +16,12 @@ _FIRST_WAIT_S = 0.2
 _LONGEST_WAIT_S = 5.0
 
 _Answer = TypeVar("_Answer")
+
+
+def _by_chance() -> float:
+    import random  # noqa: PLC0415 - slow to import, and most questions are answered at once
+
+    return random.random()  # noqa: S311 - a wait, no secret
 
 
 class AskAgainError(Exception):
@@ -41,7 +46,7 @@ def retried(
     end_s: float,
     clock: Clock,
     stop: StopSignal,
-    jitter: Callable[[], float] = random.random,
+    jitter: Callable[[], float] = _by_chance,
 ) -> _Answer:
     """What ``ask`` gives, asked up to five times, until ``end_s`` of ``time.monotonic``.
 

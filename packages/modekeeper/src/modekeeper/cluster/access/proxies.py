@@ -1,14 +1,17 @@
 """Which proxy stands before the API server: ``proxy-url`` of the kubeconfig, else the environment's, as Go reads it."""
 
 import base64
-import ipaddress
 from collections.abc import Mapping
 from contextlib import suppress
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from modekeeper.cluster.access.settings import Proxy, Secret
 from modekeeper.cluster.answers import shown
 from modekeeper.model.cluster import ClusterConfigError
+
+if TYPE_CHECKING:
+    from ipaddress import IPv4Address, IPv6Address
 
 __all__ = ["proxy_from_environment", "proxy_from_url"]
 
@@ -58,10 +61,12 @@ def proxy_from_environment(environment: Mapping[str, str], scheme: str, host: st
 def _covers(word: str, host: str, port: int) -> bool:
     if word in {"", "*"}:
         return bool(word)
+    from ipaddress import ip_network  # noqa: PLC0415 - only where there is a proxy
+
     address = _address(host)
     if address is not None and "/" in word:
         with suppress(ValueError):
-            return address in ipaddress.ip_network(word, strict=False)
+            return address in ip_network(word, strict=False)
         return False
     name, _, its_port = word.rpartition(":") if word.count(":") == 1 else (word, "", "")
     if its_port and its_port != str(port):
@@ -77,8 +82,10 @@ def _is_loopback(host: str) -> bool:
     return address is not None and address.is_loopback
 
 
-def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+def _address(host: str) -> "IPv4Address | IPv6Address | None":
+    from ipaddress import ip_address  # noqa: PLC0415 - only where there is a proxy
+
     try:
-        return ipaddress.ip_address(host)
+        return ip_address(host)
     except ValueError:
         return None
