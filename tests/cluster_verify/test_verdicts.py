@@ -195,6 +195,15 @@ def test_an_object_that_moves_is_compared_with_what_it_was_patched_from(moves: i
     assert judged.dry_run.also_changes == ()
 
 
+def test_the_report_names_the_object_the_dry_run_was_made_of() -> None:
+    cluster = Restless()
+    cluster.put(resource_of("Deployment"), workload())
+    cluster.moves = 1
+    judged = verified(cluster, item())
+    newest = cluster.get(ObjectRef(resource_of("Deployment"), "train", "trainer"))
+    assert judged.resource_version == newest["metadata"]["resourceVersion"]
+
+
 # Places
 
 

@@ -51,18 +51,3 @@ def test_the_wheel_has_the_page_template_and_the_licence(names: list[str]) -> No
 def test_the_wheel_has_nothing_but_the_package(names: list[str]) -> None:
     allowed = re.compile(r"modekeeper/[\w/.-]+\.(py|json|html|gz|md|typed)|modekeeper-[\d.]+\.dist-info/.+")
     assert [name for name in names if not allowed.fullmatch(name)] == []
-
-
-def test_the_public_package_has_no_way_to_write_to_a_cluster() -> None:
-    source = "\n".join(path.read_text() for path in sorted((PACKAGE / "src").rglob("*.py")))
-    for client in (
-        "kubernetes",
-        "lightkube",
-        "kr8s",
-        "pykube",
-        "requests",
-        "urllib.request",
-        "http.client",
-        "httpx",
-    ):
-        assert not re.search(rf"^\s*(import|from) {re.escape(client)}\b", source, re.MULTILINE), client

@@ -108,7 +108,7 @@ def test_what_comes_after_its_step_was_given_is_late_and_counted() -> None:
     records = [(0, said(s, 0)) for s in range(100)]
     records += [(1, said(s, 1)) for s in range(5)]
     records += [(0, said(s, 0)) for s in range(100, 200)]
-    samples, dropped, _ = merged(records, limits=MergeLimits(window_steps=20))
+    samples, dropped, _ = merged(records, limits=MergeLimits(window_steps=20, window_records=40))
     assert steps(samples) == list(range(200))
     assert {reason for _, reason in dropped} == {DropReason.OUT_OF_ORDER}
     assert len(dropped) == 5
@@ -192,3 +192,47 @@ def test_groups_are_given_once_all_are_known() -> None:
     records = [(rank, said(s, rank, worker_groups=(f"stage-{rank // 2}",))) for s in range(3) for rank in range(4)]
     samples, _, _ = merged(records, expect=4)
     assert samples[-1].worker_groups == ("stage-0", "stage-0", "stage-1", "stage-1")
+
+
+def test_a_pod_that_takes_the_place_of_another_is_the_rank_from_then_on() -> None:
+    merger = RankMerger()
+    for s in range(20):
+        merger.push(said(s, 0), 0, "old")
+    for s in range(15, 40):
+        merger.push(said(s, 0, second=100 + s, ms=50.0), 0, "new")
+        if s < 18:
+            # It has some time left to end.
+            merger.push(said(s + 5, 0, second=100 + s), 0, "old")
+        if s == 18:
+            merger.forget("old")
+    merger.flush()
+    fates = merger.take()
+    given_out = [arrival.sample for arrival, reason in fates if reason is None]
+    assert steps(given_out) == [*range(20), *range(15, 40)]
+    assert [reason for _, reason in fates if reason is not None] == [DropReason.OUT_OF_ORDER] * 3
+    assert len([note for note in merger.notes if "went back" in note]) == 1
+    assert any("several pods report as rank 0" in note for note in merger.notes)
+
+
+@given(lags=st.lists(st.integers(0, 6), min_size=2, max_size=4), data=st.data())
+@settings(max_examples=100, deadline=None)
+def test_after_everything_was_given_ranks_that_lagged_go_on(lags: list[int], data: st.DataObject) -> None:
+    """A watch with a last iteration gives all that waits; the next process finds each rank at its own step."""
+    merger = RankMerger()
+    for rank in range(len(lags)):
+        merger.expect(f"pod-{rank}")
+    for rank, lag in enumerate(lags):
+        for step in range(12 - lag):
+            merger.push(said(step, rank), rank, f"pod-{rank}")
+    merger.flush()
+    merger.take()
+    restored = RankMerger()
+    restored.restore(msgspec.msgpack.decode(msgspec.msgpack.encode(merger.state()), type=MergerState))
+    nexts = [12 - lag for lag in lags]
+    while min(nexts) < 20:
+        rank = data.draw(st.sampled_from([rank for rank in range(len(lags)) if nexts[rank] < 20]))
+        restored.push(said(nexts[rank], rank), rank, f"pod-{rank}")
+        nexts[rank] += 1
+    restored.flush()
+    given_again = [arrival.sample.step for arrival, reason in restored.take() if reason is None]
+    assert given_again == list(range(12 - min(lags), 20))

@@ -25,6 +25,7 @@ def test_labels_limits_and_the_header_are_named() -> None:
         assert f"`{index}`" in PAGE
         assert group is None or group == "training.kubeflow.org/replica-type" or f"`{group}`" in PAGE
     limits = MergeLimits()
-    assert f"more than {limits.window_steps} steps" in PAGE
-    assert f"more than {limits.window_s:.0f} s of telemetry time" in PAGE
+    assert f"{limits.window_steps} steps at least" in PAGE
+    assert f"{limits.window_records:,} records" in PAGE
+    assert f"more than {limits.window_s:.0f} s of the nodes' time" in PAGE
     assert f'"schema": "{RECORDING_SCHEMA}"' in PAGE

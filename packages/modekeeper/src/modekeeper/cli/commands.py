@@ -71,7 +71,7 @@ COMMANDS: tuple[Command, ...] = (
         "would the cluster accept a plan, and what would it do",
         f"{_AT}.k8s_verify:verify",
     ),
-    Command(("k8s", "verify"), "Check", "the same as verify", f"{_AT}.k8s_verify:verify"),
+    Command(("k8s", "verify"), "Check", "the same as verify", f"{_AT}.k8s_verify:k8s_verify"),
     Command(("k8s", "render"), "Check", "check a plan and write its script", f"{_AT}.k8s_render:render"),
     Command(
         ("demo", "modes"),

@@ -20,50 +20,60 @@ from modekeeper.ports.clock import Clock
 from modekeeper.reports.folder.verify_run import VerifyRun
 from modekeeper.reports.verify_summary import told, verify_lines
 
-__all__ = ["VALID_FOR_S", "verify", "verify_into"]
+__all__ = ["VALID_FOR_S", "k8s_verify", "verify", "verify_into"]
 
 VALID_FOR_S = 15 * 60.0
 
 _SHORTEST_S, _LONGEST_S = 1.0, 24 * 3600.0
 
 
-@click.command(
-    name="verify",
-    epilog=examples(
-        "mk verify --plan report/plan/k8s_plan.json",
-        "mk verify --plan report/plan/k8s_plan.json --context staging --valid-for 5m",
-        "mk verify --plan report/plan/k8s_plan.json --json | jq -r .role_yaml",
-    ),
-)
-@click.option("--plan", "plan_path", required=True, metavar="FILE", help="The plan (k8s_plan.json).")
-@click.option(
-    "--valid-for",
-    "valid_for_s",
-    type=DURATION,
-    default="15m",
-    show_default=True,
-    help="How long the verification is good for: 90s, 15m, 1h; a day at most.",
-)
-@cluster_options
-@out_option("report/k8s-verify")
-@json_option
-def verify(plan_path: str, valid_for_s: float, cluster: ClusterOptions, out: str, as_json: bool) -> int:
-    """Would the cluster accept a plan, and what would the plan do to it. Changes nothing.
+def _command(words: str) -> click.Command:
+    """The command as it is typed: ``verify`` or ``k8s verify``."""
 
-    Asks with server-side dry runs, which need the right to patch; without it, says which rule is missing and
-    everything that reading can tell. Exit code 0 when every change is verified, 1 when the cluster does not answer,
-    2 when something stands in the way.
-    """
-    if not _SHORTEST_S <= valid_for_s <= _LONGEST_S:
-        raise BadInputError("--valid-for is a second at least and a day at most. Give one like 15m.")
-    report = verify_into(Path(out), plan_path, valid_for_s=valid_for_s, cluster=cluster, clock=clock_from(os.environ))
-    if as_json:
-        print_json(report)
-    else:
-        for line in verify_lines(report):
-            say(line)
-        say(_last_line(report, out))
-    return _code(report)
+    @click.command(
+        name="verify",
+        epilog=examples(
+            f"mk {words} --plan report/plan/k8s_plan.json",
+            f"mk {words} --plan report/plan/k8s_plan.json --context staging --valid-for 5m",
+            f"mk {words} --plan report/plan/k8s_plan.json --json | jq -r .role_yaml",
+        ),
+    )
+    @click.option("--plan", "plan_path", required=True, metavar="FILE", help="The plan (k8s_plan.json).")
+    @click.option(
+        "--valid-for",
+        "valid_for_s",
+        type=DURATION,
+        default="15m",
+        show_default=True,
+        help="How long the verification is good for: 90s, 15m, 1h; a day at most.",
+    )
+    @cluster_options
+    @out_option("report/k8s-verify")
+    @json_option
+    def command(plan_path: str, valid_for_s: float, cluster: ClusterOptions, out: str, as_json: bool) -> int:
+        """Would the cluster accept a plan, and what would the plan do to it. Changes nothing.
+
+        Asks with server-side dry runs, which need the right to patch; without it, says which rule is missing and
+        everything that reading can tell. Exit code 0 when every change is verified, 1 when the cluster does not
+        answer, 2 when something stands in the way.
+        """
+        if not _SHORTEST_S <= valid_for_s <= _LONGEST_S:
+            raise BadInputError("--valid-for is a second at least and a day at most. Give one like 15m.")
+        clock = clock_from(os.environ)
+        report = verify_into(Path(out), plan_path, valid_for_s=valid_for_s, cluster=cluster, clock=clock)
+        if as_json:
+            print_json(report)
+        else:
+            for line in verify_lines(report):
+                say(line)
+            say(_last_line(report, out))
+        return _code(report)
+
+    return command
+
+
+verify = _command("verify")
+k8s_verify = _command("k8s verify")
 
 
 def verify_into(

@@ -18,12 +18,6 @@ _LONGEST_WAIT_S = 5.0
 _Answer = TypeVar("_Answer")
 
 
-def _by_chance() -> float:
-    import random  # noqa: PLC0415 - slow to import, and most questions are answered at once
-
-    return random.random()  # noqa: S311 - a wait, no secret
-
-
 class AskAgainError(Exception):
     """Asking again may help.
 
@@ -46,7 +40,7 @@ def retried(
     end_s: float,
     clock: Clock,
     stop: StopSignal,
-    jitter: Callable[[], float] = _by_chance,
+    jitter: Callable[[], float] | None = None,
 ) -> _Answer:
     """What ``ask`` gives, asked up to five times, until ``end_s`` of ``time.monotonic``.
 
@@ -64,10 +58,16 @@ def retried(
             if failed.stale and stale < _STALE_ATTEMPTS:
                 stale += 1
                 continue
-            wait_s = min(_LONGEST_WAIT_S, _FIRST_WAIT_S * 2**attempt) * (0.5 + 0.5 * jitter())
+            wait_s = min(_LONGEST_WAIT_S, _FIRST_WAIT_S * 2**attempt) * (0.5 + 0.5 * (jitter or _by_chance)())
             if failed.wait_s is not None:
                 wait_s = max(wait_s, failed.wait_s)
             attempt += 1
             late = time.monotonic() + wait_s >= end_s
             if attempt >= _ATTEMPTS or late or clock.sleep(wait_s, stop):
                 raise failed.error from None
+
+
+def _by_chance() -> float:
+    import random  # noqa: PLC0415 - only where something failed
+
+    return random.random()  # noqa: S311 - nothing secret

@@ -12,7 +12,7 @@ from modekeeper.model.ingest import RepairReason
 from modekeeper.model.sample import Sample
 from modekeeper.telemetry.arrivals import Arrival
 
-__all__ = ["AGGREGATES", "RankSample", "ThroughputMeaning", "completed", "merged_sample"]
+__all__ = ["AGGREGATES", "RankSample", "ThroughputMeaning", "completed", "merged_sample", "placed"]
 
 AGGREGATES: dict[str, str] = {
     "ts_ms": "the latest",
@@ -193,6 +193,15 @@ def merged_sample(
         knobs=merge.knobs(),
     )
     return sample, merge.disagreed
+
+
+def placed(sample: Sample, rank: int, width: int) -> Sample:
+    """A sample of one rank alone, with its step time in the place of that rank among ``width``."""
+    workers = sample.worker_latencies_ms
+    if workers is None or len(workers) != 1 or width == 1:
+        return sample
+    row = tuple(workers[0] if place == rank else math.nan for place in range(width))
+    return msgspec.structs.replace(sample, worker_latencies_ms=row, worker_groups=None)
 
 
 def _all_same(values: list[float]) -> bool:

@@ -19,7 +19,7 @@ import msgspec
 from modekeeper.model.block import is_pause
 from modekeeper.model.ingest import DropReason, RepairReason
 from modekeeper.model.sample import Sample
-from modekeeper.telemetry.aggregates import RankSample, ThroughputMeaning, completed, merged_sample
+from modekeeper.telemetry.aggregates import RankSample, ThroughputMeaning, completed, merged_sample, placed
 from modekeeper.telemetry.arrivals import Arrival
 
 __all__ = ["MergeLimits", "MergerState", "RankMerger"]
@@ -43,9 +43,8 @@ class MergeLimits:
     window_records: int = 65_536
     """With fewer ranks more steps may wait, up to about so many records of them all."""
     window_s: float = 120.0
-    """A step goes without the ranks that are missing when so much later records have arrived, by the node's clock.
-
-    Ranks whose output is buffered write many steps at once, each at its own moment: a minute apart is usual."""
+    """A step goes without the ranks that are missing when so much later records have arrived, by the node's clock:
+    ranks whose output is buffered write many steps at once, a minute apart."""
     discovery_steps: int = 4
     """Nothing is given before so many steps have begun: until then nobody knows which ranks there are."""
 
@@ -54,6 +53,8 @@ class _Reporter(msgspec.Struct):
     """One rank, and how far it has come."""
 
     stream: str
+    replaced: list[str] = []
+    """Streams that have not ended, but were of this rank before."""
     frontier: Key | None = None
     awaited: bool = False
     alive: bool = True
@@ -121,25 +122,29 @@ class RankMerger:
         self._unheard.pop(stream, None)
         for rank in self._ranks_of.pop(stream, ()):
             reporter = self._reporters[rank]
-            if reporter.stream == stream:
+            if stream in reporter.replaced:
+                reporter.replaced.remove(stream)
+            elif reporter.stream == stream:
                 reporter.alive = False
                 self._do_not_await(reporter)
         self._settle()
 
     def push(self, arrival: Arrival, rank: int, stream: str, arrived_ms: int | None = None) -> None:
-        """Take one record of a rank. Without a step it cannot be merged, and passes through.
+        """Take one record of a rank, read from ``stream``. Without a step it cannot be merged, and passes through.
 
-        Args:
-            arrival: the record.
-            rank: whose it is.
-            stream: what it was read from.
-            arrived_ms: when it was written there, Unix milliseconds; its own time where nobody knows.
+        ``arrived_ms`` is when it was written there, Unix milliseconds; its own time where nobody knows.
         """
         sample = arrival.sample
         self._now_ms = max(self._now_ms, sample.ts_ms if arrived_ms is None else arrived_ms)
-        reporter = self._heard(rank, stream, sample)
         if sample.step is None:
-            self._out.append((self._passed(arrival, rank), None))
+            self._unheard.pop(stream, None)
+            passed = placed(sample, rank, self._width(()))
+            self._out.append((msgspec.structs.replace(arrival, sample=passed), None))
+            return
+        reporter = self._heard(rank, stream, sample)
+        if reporter.stream != stream:
+            self._note(f"several pods report as rank {rank}: only the records of the newest are used")
+            self._out.append((arrival, DropReason.OUT_OF_ORDER))
             return
         key = (sample.step, (sample.phase or "").strip().lower() if is_pause(sample.phase) else "")
         if self._given is not None and key <= self._given:
@@ -196,8 +201,8 @@ class RankMerger:
         self._out = []
         self._ranks_of = {}
         for rank, reporter in self._reporters.items():
-            if reporter.alive:
-                self._ranks_of.setdefault(reporter.stream, set()).add(rank)
+            for stream in [reporter.stream, *reporter.replaced] if reporter.alive else ():
+                self._ranks_of.setdefault(stream, set()).add(rank)
         self._count_frontiers()
 
     # Taking
@@ -207,6 +212,11 @@ class RankMerger:
         reporter = self._reporters.get(rank)
         if reporter is None:
             reporter = self._reporters[rank] = _Reporter(stream)
+        if stream in reporter.replaced:
+            return reporter
+        if reporter.stream != stream and reporter.alive:
+            # A pod that is about to end goes on printing while the one that takes its place begins.
+            reporter.replaced.append(reporter.stream)
         reporter.stream, reporter.alive = stream, True
         self._ranks_of.setdefault(stream, set()).add(rank)
         if sample.throughput is not None:
@@ -225,6 +235,8 @@ class RankMerger:
         elif key == frontier:
             self._out.append((arrival, DropReason.DUPLICATE))
         else:
+            if reporter.awaited:
+                self._move(reporter, key)
             reporter.frontier = key
             self._out.append((arrival, DropReason.OUT_OF_ORDER))
 
@@ -246,17 +258,6 @@ class RankMerger:
             # It was done again before it was given out: the later one counts.
             self._out.append((earlier, DropReason.DUPLICATE))
         slot.records[rank] = both or arrival
-
-    def _passed(self, arrival: Arrival, rank: int) -> Arrival:
-        """A record without a step, with its step time in the place of its rank."""
-        workers = arrival.sample.worker_latencies_ms
-        width = self._width(())
-        if workers is None or len(workers) != 1 or width == 1:
-            return arrival
-        silent = float("nan")
-        row = tuple(workers[0] if place == rank else silent for place in range(width))
-        sample = msgspec.structs.replace(arrival.sample, worker_latencies_ms=row, worker_groups=None)
-        return msgspec.structs.replace(arrival, sample=sample)
 
     # Waiting
 

@@ -3,16 +3,12 @@
 import base64
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-from modekeeper.cluster.access.settings import ClusterAccess, Secret
+from modekeeper.cluster.access.settings import ClusterAccess, Printed, Secret
 from modekeeper.cluster.answers import shown
 from modekeeper.model.cluster import ClusterConfigError
 from modekeeper.ports.clock import Clock
-
-if TYPE_CHECKING:
-    # What runs programs is slow to import, and most kubeconfigs name none.
-    from modekeeper.cluster.access.exec_plugin import ExecCredentials, Printed
 
 __all__ = ["Credentials", "Identity"]
 
@@ -25,7 +21,7 @@ class Identity(NamedTuple):
     headers: tuple[tuple[str, str], ...]
     certificate: tuple[Secret, Secret] | None
     """PEM of the certificate and of its key; a connection is made with it."""
-    printed: "Printed | None"
+    printed: Printed | None
 
     def __repr__(self) -> str:
         return "Identity(…)"
@@ -38,11 +34,11 @@ class Credentials:
         login = access.login
         self._login = login
         self._certificate = (login.certificate, login.key) if login.certificate and login.key else None
-        self._plugin: ExecCredentials | None = None
+        self._plugin = None
         if login.plugin is not None:
-            from modekeeper.cluster.access import exec_plugin  # noqa: PLC0415 - see above
+            from modekeeper.cluster.access.exec_plugin import ExecCredentials  # noqa: PLC0415 - few need it
 
-            self._plugin = exec_plugin.ExecCredentials(access, login.plugin, clock, environment)
+            self._plugin = ExecCredentials(access, login.plugin, clock, environment)
 
     def current(self) -> Identity:
         """Who we are now. A token file is read each time: the kubelet writes it anew before the token ends.
@@ -66,7 +62,7 @@ class Credentials:
             return self._plugin.refuse(identity.printed)
         return self._login.token_file is not None and self.current().headers != identity.headers
 
-    def _authorization(self, printed: "Printed | None") -> str | None:
+    def _authorization(self, printed: Printed | None) -> str | None:
         login = self._login
         if printed is not None and printed.token is not None:
             return f"Bearer {printed.token.reveal()}"

@@ -2,34 +2,25 @@
 
 import threading
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, timedelta
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from modekeeper.artifacts.times import parse_iso
-from modekeeper.cluster.access.settings import ClusterAccess, ExecPlugin, Secret
+from modekeeper.cluster.access.settings import ClusterAccess, ExecPlugin, Printed, Secret
 from modekeeper.cluster.answers import shown
 from modekeeper.cluster.processes import OutputTooLargeError, run_program
 from modekeeper.model.cluster import ClusterConfigError
 from modekeeper.ports.clock import Clock
 
-__all__ = ["ExecCredentials", "Printed"]
+__all__ = ["ExecCredentials"]
 
 _TIMEOUT_S = 30.0
 _MAX_BYTES = 2**20
 _LEEWAY = timedelta(seconds=10)
 """Credentials that end sooner than this are asked for again."""
-
-
-class Printed(msgspec.Struct, frozen=True):
-    """What a plugin printed: a token, a client certificate with its key, or both."""
-
-    token: Secret | None
-    certificate: Secret | None
-    key: Secret | None
-    expires: datetime | None
 
 
 class ExecCredentials:

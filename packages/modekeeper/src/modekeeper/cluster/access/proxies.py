@@ -61,10 +61,10 @@ def proxy_from_environment(environment: Mapping[str, str], scheme: str, host: st
 def _covers(word: str, host: str, port: int) -> bool:
     if word in {"", "*"}:
         return bool(word)
-    from ipaddress import ip_network  # noqa: PLC0415 - only where there is a proxy
-
     address = _address(host)
     if address is not None and "/" in word:
+        from ipaddress import ip_network  # noqa: PLC0415
+
         with suppress(ValueError):
             return address in ip_network(word, strict=False)
         return False
@@ -83,9 +83,9 @@ def _is_loopback(host: str) -> bool:
 
 
 def _address(host: str) -> "IPv4Address | IPv6Address | None":
-    from ipaddress import ip_address  # noqa: PLC0415 - only where there is a proxy
+    import ipaddress  # noqa: PLC0415 - only where the environment names a proxy
 
     try:
-        return ip_address(host)
+        return ipaddress.ip_address(host)
     except ValueError:
         return None

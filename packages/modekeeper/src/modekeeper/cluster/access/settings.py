@@ -1,12 +1,13 @@
 """What a way to a cluster consists of. Nothing secret shows in a repr."""
 
+from datetime import datetime
 from pathlib import Path
 
 import msgspec
 
 from modekeeper.model.cluster import ClusterContext
 
-__all__ = ["ClusterAccess", "ExecPlugin", "Login", "Proxy", "Secret", "Server"]
+__all__ = ["ClusterAccess", "ExecPlugin", "Login", "Printed", "Proxy", "Secret", "Server"]
 
 
 class Secret(msgspec.Struct, frozen=True):
@@ -66,6 +67,15 @@ class ExecPlugin(msgspec.Struct, frozen=True, kw_only=True):
 
     def __repr__(self) -> str:
         return f"ExecPlugin(command={self.command!r}, …)"
+
+
+class Printed(msgspec.Struct, frozen=True):
+    """What such a program printed: a token, a client certificate with its key, or both."""
+
+    token: Secret | None
+    certificate: Secret | None
+    key: Secret | None
+    expires: datetime | None
 
 
 class Login(msgspec.Struct, frozen=True, kw_only=True):

@@ -57,7 +57,7 @@ def _as_file(data: bytes) -> Iterator[str]:
         finally:
             os.close(descriptor)
         return
-    import tempfile  # noqa: PLC0415 - only where there is no memory file
+    import tempfile  # noqa: PLC0415 - only where the system has no files in memory
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "client.pem"

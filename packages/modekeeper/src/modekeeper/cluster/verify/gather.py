@@ -188,10 +188,7 @@ class _Inquiry:
         pods = {item.index: partial(self._tried_pod, item) for item in self.items if self._may_try_pod(item)}
         pods_tried = self.asking.begin(pods)
         patched, pods_patched = self.asking.answers(tried), self.asking.answers(pods_tried)
-        self.items = [
-            replace(item, dry_run=patched.get(item.index), pod_dry_run=pods_patched.get(item.index))
-            for item in self.items
-        ]
+        self.items = [_tried(item, patched.get(item.index), pods_patched.get(item.index)) for item in self.items]
 
     def _may_try(self, item: ItemFacts) -> bool:
         there = item.live is not None and item.live.value is not None
@@ -220,6 +217,13 @@ class _Inquiry:
             if attempt < _ATTEMPTS - 1:
                 before = self.reader.get(ref)
         return DryRun(before=before, after=after, moved=True)
+
+
+def _tried(item: ItemFacts, dry_run: Told[DryRun] | None, pod_dry_run: Told[DryRun] | None) -> ItemFacts:
+    """With the answers, and the object as it was when the last of them was given."""
+    newest = dry_run.value.before if dry_run is not None and dry_run.value is not None else None
+    live = item.live if newest is None else Told(value=newest)
+    return replace(item, live=live, dry_run=dry_run, pod_dry_run=pod_dry_run)
 
 
 def _placed(

@@ -10,6 +10,7 @@ from modekeeper.artifacts.contracts.k8s_verify import (
     EffectPart,
     VerifyProblem,
 )
+from modekeeper.cluster.verify.asking import Told
 from modekeeper.cluster.verify.cold import cold_effect, misses_template, queue_of
 from modekeeper.cluster.verify.compare import annotations_place, live_values, wanted_values
 from modekeeper.cluster.verify.facts import GpuFacts, ItemFacts
@@ -101,7 +102,7 @@ def _owned(found: JsonObject, item: PlanItem) -> EffectPart | None:
     controller = controller_of(found)
     if controller is not None:
         kind, name = controller
-        detail = f"it was made by {said(kind)} {said(name)}, which puts it back: change that object instead"
+        detail = f"it was made by {said(kind)} {said(name)}, which may put it back: change that object instead"
         return _part(Effect.REVERTED, "owned_by_controller", detail)
     owner = repository_owner(found)
     if owner is None:
@@ -137,9 +138,9 @@ def _checked(effect: EffectPart, dry_run: DryRunPart) -> EffectPart:
 def _surge(facts: ItemFacts, found: JsonObject, gpus: GpuFacts | None) -> tuple[tuple[VerifyProblem, ...], list[str]]:
     """A rollout that has to add a pod first waits for ever where no GPU is spare for it."""
     wanted = gpu_wanted(facts)
-    if not wanted or gpus is None:
+    if not wanted:
         return (), []
-    verdict = spare_gpus(wanted, gpus)
+    verdict = spare_gpus(wanted, gpus or GpuFacts(nodes=Told(), pods=Told()))
     if verdict.fits:
         return (), [f"the rollout adds a pod before it takes one away: {verdict.detail}"]
     code = "spare_gpu_unknown" if verdict.fits is None else "no_spare_gpu"

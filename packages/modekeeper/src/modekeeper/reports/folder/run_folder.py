@@ -178,7 +178,7 @@ def _next_steps(store: FolderStore, plan: Plan) -> list[str]:
         return []
     return [
         f"review: {path_in(store, 'k8s_plan.json')}",
-        f"check:  bash {path_in(store, 'k8s_plan.kubectl.sh')} --dry-run=server",
+        f"check:  mk verify --plan {path_in(store, 'k8s_plan.json')}",
     ]
 
 

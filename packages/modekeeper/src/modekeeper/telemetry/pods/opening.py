@@ -2,7 +2,7 @@
 
 import msgspec
 
-from modekeeper.model.cluster import ClusterAnswerError, ObjectRef, Resource
+from modekeeper.model.cluster import ClusterAnswerError, JsonObject, ObjectRef, Resource
 from modekeeper.model.errors import BadInputError
 from modekeeper.model.workload import WORKLOAD_KINDS, WorkloadKind, find_workload_kind
 from modekeeper.ports.cluster import ClusterReader
@@ -71,15 +71,7 @@ def open_pod_logs(
     if choice.since_s is not None and choice.since_s <= 0:
         raise BadInputError(f"the logs of the last {choice.since_s} seconds were asked for. Give one second or more.")
     namespace = choice.namespace or reader.context.namespace
-    try:
-        found = reader.get(ObjectRef(_resource(reader, kind), namespace, choice.workload))
-    except ClusterAnswerError as error:
-        if error.status != _NOT_FOUND:
-            raise
-        raise BadInputError(
-            f"there is no {kind.kind} '{choice.workload[:253]}' in namespace '{namespace}'. Name another one, "
-            "or another namespace or kind."
-        ) from error
+    found = _workload(reader, kind, namespace, choice.workload)
     limits = limits or IngestLimits()
     wanted = Wanted(
         namespace=namespace,
@@ -100,6 +92,18 @@ def open_pod_logs(
         following=following or FollowLimits(),
         settle_s=choice.settle_s,
     )
+
+
+def _workload(reader: ClusterReader, kind: WorkloadKind, namespace: str, name: str) -> JsonObject:
+    try:
+        return reader.get(ObjectRef(_resource(reader, kind), namespace, name))
+    except ClusterAnswerError as error:
+        if error.status != _NOT_FOUND:
+            raise
+        raise BadInputError(
+            f"there is no {kind.kind} '{name[:253]}' in namespace '{namespace}'. Name another one, or another "
+            "namespace or kind."
+        ) from error
 
 
 def _resource(reader: ClusterReader, kind: WorkloadKind) -> Resource:
