@@ -14,32 +14,36 @@ _CHUNK = 1 << 16
 def far_away(port: int, round_trip_ms: float) -> Iterator[int]:
     """A port that leads to ``port`` on this machine, ``round_trip_ms`` milliseconds away."""
     loop = asyncio.new_event_loop()
-    started: list[asyncio.Server] = []
-    ready = threading.Event()
+    listening: list[int] = []
+    ready, over = threading.Event(), asyncio.Event()
 
     async def serve() -> None:
-        started.append(
-            await asyncio.start_server(lambda r, w: _passed_on(r, w, port, round_trip_ms / 2000), "127.0.0.1", 0)
-        )
+        server = await asyncio.start_server(lambda r, w: _passed_on(r, w, port, round_trip_ms / 2000), "127.0.0.1", 0)
+        listening.append(server.sockets[0].getsockname()[1])
         ready.set()
-        with suppress(asyncio.CancelledError):
-            await started[0].serve_forever()
+        await over.wait()
+        server.close()
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
 
     thread = threading.Thread(target=loop.run_until_complete, args=(serve(),), daemon=True)
     thread.start()
     ready.wait(10)
     try:
-        yield started[0].sockets[0].getsockname()[1]
+        yield listening[0]
     finally:
-        loop.call_soon_threadsafe(started[0].close)
-        loop.call_soon_threadsafe(lambda: [task.cancel() for task in asyncio.all_tasks(loop)])
+        loop.call_soon_threadsafe(over.set)
         thread.join(10)
+        loop.close()
 
 
 async def _passed_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, port: int, one_way_s: float) -> None:
-    await asyncio.sleep(2 * one_way_s)  # a connection takes a round trip to be made
-    there, back = await asyncio.open_connection("127.0.0.1", port)
-    await asyncio.gather(_late(reader, back, one_way_s), _late(there, writer, one_way_s), return_exceptions=True)
+    with suppress(asyncio.CancelledError, ConnectionError):
+        await asyncio.sleep(2 * one_way_s)  # a connection takes a round trip to be made
+        there, back = await asyncio.open_connection("127.0.0.1", port)
+        await asyncio.gather(_late(reader, back, one_way_s), _late(there, writer, one_way_s), return_exceptions=True)
 
 
 async def _late(source: asyncio.StreamReader, target: asyncio.StreamWriter, one_way_s: float) -> None:

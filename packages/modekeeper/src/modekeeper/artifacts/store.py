@@ -1,7 +1,6 @@
 """Files that appear whole or not at all."""
 
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
@@ -60,7 +59,11 @@ class FolderStore:
         unfinished: str | None = None
         try:
             place.parent.mkdir(parents=True, exist_ok=True)
-            handle, unfinished = tempfile.mkstemp(prefix=f"{_UNFINISHED}{os.getpid()}-", dir=place.parent)
+            name_of_its_own = f"{_UNFINISHED}{os.getpid()}-{os.urandom(8).hex()}"
+            # As ``mkstemp`` opens it, without the modules that choosing a name takes there.
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+            handle = os.open(place.parent / name_of_its_own, flags, 0o600)
+            unfinished = str(place.parent / name_of_its_own)
             with os.fdopen(handle, "wb") as file:
                 yield file
                 file.flush()

@@ -1,7 +1,6 @@
 """The click command tree, built from the table; a command's module is imported when it is run."""
 # ruff: noqa: ARG002 - the signatures are click's
 
-import difflib
 import gc
 from importlib import import_module
 from typing import Any, NoReturn
@@ -88,6 +87,8 @@ def run_click(words: list[str]) -> int:
 
 
 def _unknown(where: str, given: str, known: list[str]) -> NoReturn:
+    import difflib  # noqa: PLC0415 - only where somebody mistyped
+
     close = difflib.get_close_matches(given, known, n=1)
     hint = f"Did you mean {close[0]!r}?" if close else f"There is: {', '.join(known)}."
     kind = "option" if given.startswith("-") else "command"

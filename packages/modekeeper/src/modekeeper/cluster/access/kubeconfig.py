@@ -5,7 +5,6 @@ used alone and must exist. Else the files of ``KUBECONFIG`` are merged: those th
 first to name a cluster, a user, a context or the current context has its whole entry used. Else ``~/.kube/config``.
 """
 
-import difflib
 import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -126,6 +125,8 @@ def _first(
 
 
 def _near(name: str, known: Iterable[str]) -> str:
+    import difflib  # noqa: PLC0415 - only where somebody mistyped
+
     near = difflib.get_close_matches(name[:_NAME_LIMIT], list(known), n=1, cutoff=0.6)
     return f" Did you mean {_quoted(near[0])}?" if near else ""
 
