@@ -70,23 +70,26 @@ def test_another_name_may_be_expected_and_no_trust_be_asked_for(ca: Path, tmp_pa
 
 
 def test_a_server_without_tls_where_tls_is_meant(tmp_path: Path) -> None:
-    with socket.create_server((HOST, 0)) as listening:
+    def serve() -> None:
+        with suppress(OSError):
+            while True:
+                connection, _ = listening.accept()
+                with connection:
+                    connection.recv(65536)
+                    connection.sendall(b"HTTP/1.0 400 Bad Request\r\n\r\n")
 
-        def serve() -> None:
-            connection, _ = listening.accept()
-            with connection:
-                connection.recv(65536)
-                connection.sendall(b"HTTP/1.0 400 Bad Request\r\n\r\n")
-
-        thread = threading.Thread(target=serve)
-        thread.start()
-        path = kubeconfig(tmp_path / "config", f"https://{HOST}:{listening.getsockname()[1]}")
-        with (
-            reading(path, timeout_s=0.15) as reader,  # no time for a second attempt
-            pytest.raises(ClusterUnreachableError, match=r"could not agree on TLS: .*\. Look at"),
-        ):
-            reader.get(POD)
-        thread.join()
+    listening = socket.create_server((HOST, 0))
+    thread = threading.Thread(target=serve)
+    thread.start()
+    path = kubeconfig(tmp_path / "config", f"https://{HOST}:{listening.getsockname()[1]}")
+    with (
+        reading(path) as reader,
+        pytest.raises(ClusterUnreachableError, match=r"could not agree on TLS: .*\. Look at"),
+    ):
+        reader.get(POD)
+    listening.shutdown(socket.SHUT_RDWR)
+    listening.close()
+    thread.join()
 
 
 def test_an_authority_that_is_none_is_a_defect_of_the_kubeconfig(tmp_path: Path) -> None:
