@@ -200,6 +200,68 @@ def test_a_hot_change_is_there_only_when_every_pod_has_it(pod_has_it: bool) -> N
     assert judged.ok is not pod_has_it
 
 
+# The values now
+
+
+def carrying(name: str, value: str | None) -> JsonObject:
+    one = pod(name)
+    one["metadata"]["annotations"] = {} if value is None else {KEY: value}
+    return one
+
+
+@pytest.mark.parametrize("recorded", [None, "3", "4"])
+@pytest.mark.parametrize("carried", [None, "2"])
+def test_a_hot_change_starts_from_what_the_live_pods_carry(carried: str | None, recorded: str | None) -> None:
+    """Not from the object's own annotation: that is only the record."""
+    over = carrying("over", "9")
+    over["status"]["phase"] = "Succeeded"
+    found = workload(metadata={"annotations": {} if recorded is None else {KEY: recorded}})
+    pods = (carrying("trainer-0", carried), carrying("trainer-1", carried), over)
+    judged = verified(world(("Deployment", found), pods=pods), item(HOT))
+    assert judged.ok, judged.problems
+    assert judged.live_values == {KEY: carried}
+    assert judged.recorded_values == {KEY: recorded}
+    assert judged.pods is not None
+    assert judged.pods.differ == ()
+    assert not any("differ" in note for note in judged.notes)
+
+
+def test_pods_that_differ_are_said_to_with_how_many_carry_what() -> None:
+    carried = ["2", "2", "\x1b[2J", None, *map(str, range(10, 75))]
+    pods = tuple(carrying(f"trainer-{n:02}", value) for n, value in enumerate(carried))
+    judged = verified(world(("Deployment", workload()), pods=pods), item(HOT))
+    assert judged.ok
+    assert judged.live_values == {}
+    assert judged.pods is not None
+    assert judged.pods.left_out > 0
+    assert judged.pods.differ == (KEY,)
+    (note,) = [note for note in judged.notes if "differ" in note]
+    assert note.startswith("the live pods differ now: dataloader_prefetch_factor is '2' in 2 pods, ")
+    assert note.endswith(", 63 more values")
+    assert note.isprintable()
+
+
+def test_the_one_pod_that_differs_may_be_one_that_is_not_listed() -> None:
+    pods = tuple(carrying(f"trainer-{n:02}", "2") for n in range(60))
+    judged = verified(world(("Deployment", workload()), pods=(*pods, carrying("trainer-99", None))), item(HOT))
+    assert judged.live_values == {}
+    assert any("'2' in 60 pods, not set in 1 pod" in note for note in judged.notes)
+
+
+def test_values_nobody_could_read_are_left_out() -> None:
+    rules = [Rule(verbs=("get", "list", "patch"), groups=("apps",)), Rule(verbs=("get",), resources=("namespaces",))]
+    judged = verified(world(("Deployment", workload()), pods=(pod(),), rules=rules), item(HOT))
+    assert (judged.live_values, judged.recorded_values, judged.pods) == ({}, {KEY: None}, None)
+    for actuation in (HOT, COLD):
+        judged = verified(world(), item(actuation))
+        assert (judged.live_values, judged.recorded_values) == ({}, {})
+
+
+def test_without_live_pods_there_is_no_live_value() -> None:
+    judged = verified(world(("Deployment", workload(metadata={"annotations": {KEY: "2"}}))), item(HOT))
+    assert (judged.live_values, judged.recorded_values) == ({}, {KEY: "2"})
+
+
 # Hot
 
 

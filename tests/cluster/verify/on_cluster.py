@@ -7,13 +7,13 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
-from modekeeper.cluster.opening import ClusterChoice, open_reader
 from tests.cluster.control_plane import ControlPlane, wait_until
 from tests.cluster.workloads import placed
 from tests.cluster_verify.worlds import LABELS, plan_of, pod_template, workload
 
 from modekeeper.artifacts.contracts.k8s_verify import VerifyItem
 from modekeeper.cli.clocks import SystemClock
+from modekeeper.cluster.opening import ClusterChoice, open_reader
 from modekeeper.cluster.verify.gather import gather
 from modekeeper.cluster.verify.judge import Judgement, judge
 from modekeeper.model.cluster import JsonObject, Resource

@@ -198,6 +198,29 @@ def test_a_hot_change_is_accepted_for_the_pods_of_every_kind(
     assert uids(custom_kinds, namespace) <= before or kind in ("StatefulSet", "Deployment")
 
 
+def test_the_live_value_of_a_hot_change_is_that_of_the_pods(
+    control_plane: ControlPlane, namespace: str, kwok: FakeNodes
+) -> None:
+    create(control_plane, namespace, "Deployment")
+    first, second = (pod["metadata"]["name"] for pod in wait_for_pods(control_plane, namespace, 2))
+
+    def carry(name: str, value: str) -> None:
+        patch = {"metadata": {"annotations": {KEY: value}}}
+        place = f"/api/v1/namespaces/{namespace}/pods/{name}"
+        assert control_plane.request("admin", place, "PATCH", patch).status == 200
+
+    change = item(HOT, namespace=namespace)
+    carry(first, "2")
+    judged = verified(control_plane, "admin", change)
+    assert judged.ok, judged.problems
+    assert (judged.live_values, judged.recorded_values) == ({}, {KEY: None})
+    assert judged.notes == ("the live pods differ now: dataloader_prefetch_factor is '2' in 1 pod, not set in 1 pod",)
+    carry(second, "2")
+    judged = verified(control_plane, "admin", change)
+    assert (judged.live_values, judged.recorded_values) == ({KEY: "2"}, {KEY: None})
+    assert judged.notes == ()
+
+
 def gpu_template() -> JsonObject:
     template = running_template()
     template["spec"]["containers"][0]["resources"] = {"limits": {"nvidia.com/gpu": "4"}}
