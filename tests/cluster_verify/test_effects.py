@@ -22,9 +22,10 @@ from tests.cluster_verify.worlds import (
 from modekeeper.artifacts.contracts.k8s_verify import Effect
 from modekeeper.cluster.memory import Rule
 from modekeeper.cluster.verify.cold import cold_effect
+from modekeeper.cluster.verify.workloads import pod_templates, reaches_a_template
 from modekeeper.model.cluster import JsonObject
 from modekeeper.model.decision import Actuation
-from modekeeper.model.workload import WORKLOAD_KINDS
+from modekeeper.model.workload import WORKLOAD_KINDS, find_workload_kind
 
 HOT, COLD = Actuation.HOT, Actuation.COLD
 READ_ONLY = (Rule(verbs=("get", "list", "watch"), groups=("*",)),)
@@ -56,7 +57,20 @@ COLD_EFFECTS: dict[str, tuple[str, dict[str, Any], Effect, str]] = {
     "a StatefulSet without pods": ("StatefulSet", {"replicas": 0}, Effect.INERT, "scaled_to_zero"),
     "a suspended Job": ("Job", {"suspend": True, "status": {}}, Effect.INERT, "suspended"),
     "a suspended JobSet": ("JobSet", SUSPENDED["JobSet"], Effect.INERT, "suspended"),
-    "a LeaderWorkerSet": ("LeaderWorkerSet", {}, Effect.INERT, "patch_misses_template"),
+    "a LeaderWorkerSet": ("LeaderWorkerSet", {}, Effect.RESTART, "group_restart"),
+    "a LeaderWorkerSet without groups": ("LeaderWorkerSet", {"replicas": 0}, Effect.INERT, "scaled_to_zero"),
+    "a LeaderWorkerSet held back": (
+        "LeaderWorkerSet",
+        {"rolloutStrategy": {"rollingUpdateConfiguration": {"partition": 1}}},
+        Effect.UNKNOWN,
+        "partial_rollout",
+    ),
+    "a LeaderWorkerSet with leaders of their own": (
+        "LeaderWorkerSet",
+        {"leaderWorkerTemplate": {"size": 2, "leaderTemplate": pod_template(), "workerTemplate": pod_template()}},
+        Effect.UNKNOWN,
+        "leader_template",
+    ),
     "a PyTorchJob": ("PyTorchJob", {}, Effect.INERT, "running_pods_untouched"),
     "a suspended PyTorchJob": ("PyTorchJob", SUSPENDED["PyTorchJob"], Effect.INERT, "suspended"),
     "a suspended TrainJob": ("TrainJob", SUSPENDED["TrainJob"], Effect.INERT, "suspended"),
@@ -104,11 +118,21 @@ def test_a_job_that_is_over_says_so() -> None:
     assert "over" in judged.effect.detail
 
 
-def test_a_patch_that_reaches_the_template_of_a_leader_worker_set_restarts_its_groups() -> None:
-    template = {"metadata": {"annotations": {KEY: "4"}}}
-    patch = {"spec": {"leaderWorkerTemplate": {"workerTemplate": template}}}
+def test_a_patch_beside_the_template_of_a_leader_worker_set_restarts_nothing() -> None:
+    patch = {"spec": {"template": {"metadata": {"annotations": {KEY: "4"}}}}}
     effect = cold_effect("LeaderWorkerSet", workload("LeaderWorkerSet"), patch)
-    assert (effect.effect, effect.reason) == (Effect.RESTART, "group_restart")
+    assert (effect.effect, effect.reason) == (Effect.INERT, "patch_misses_template")
+
+
+@pytest.mark.parametrize("kind", [known.kind for known in WORKLOAD_KINDS])
+def test_a_planned_cold_change_always_reaches_a_template(kind: str) -> None:
+    """Where planning writes is where verify finds the pod template."""
+    found = workload(kind)
+    known = find_workload_kind(kind)
+    assert known is not None
+    paths = [template.path for template in pod_templates(kind, found)]
+    assert (paths == [known.template]) is (known.template is not None)
+    assert reaches_a_template(kind, found, item(kind=kind).patch) is (known.template is not None)
 
 
 @pytest.mark.parametrize("kind", [known.kind for known in WORKLOAD_KINDS])
@@ -116,7 +140,9 @@ def test_a_refusal_of_the_api_server_is_the_last_word(kind: str) -> None:
     cluster = world((kind, workload(kind)))
     cluster.admit(lambda ref, _new: (_ for _ in ()).throw(cluster.denial(ref, "no", status=422, reason="Invalid")))
     judged = verified(cluster, item(kind=kind))
-    reason = "refused_by_api_server" if kind in ("Deployment", "StatefulSet") else "patch_misses_template"
+    reason = (
+        "refused_by_api_server" if kind in ("Deployment", "StatefulSet", "LeaderWorkerSet") else "patch_misses_template"
+    )
     reason = "template_immutable" if kind in ("Job", "JobSet", "TrainJob", "VolcanoJob") else reason
     assert (judged.effect.effect, judged.effect.reason) == (Effect.REJECTED, reason)
     assert judged.blocker == "dry_run_failed"

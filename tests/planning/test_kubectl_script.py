@@ -91,7 +91,7 @@ def writes(calls: list[list[str]]) -> list[list[str]]:
 
 
 def item(actuation: Actuation, **fields: Any) -> PlanItem:
-    patch, pod_patch = patches(actuation, {"modekeeper/knob.concurrency": "6"})
+    patch, pod_patch = patches("Deployment", actuation, {"modekeeper/knob.concurrency": "6"})
     plain = PlanItem(
         kind="Deployment",
         namespace="ml",
@@ -305,7 +305,7 @@ HOSTILE = [
 @pytest.mark.parametrize("actuation", list(Actuation))
 def test_hostile_texts_stay_what_they_are(bench: Bench, text: str, actuation: Actuation) -> None:
     bench.environment["LC_ALL"] = "C.UTF-8"
-    patch, pod_patch = patches(actuation, {f"modekeeper/knob.{text}": text, text: text})
+    patch, pod_patch = patches("Deployment", actuation, {f"modekeeper/knob.{text}": text, text: text})
     hostile = item(
         actuation,
         kind=text,

@@ -156,8 +156,27 @@ def test_a_suspended_job_takes_the_value_along_when_it_starts(
     assert values(control_plane, namespace) == ["4"]
 
 
-@pytest.mark.parametrize("kind", CUSTOM)
-def test_a_cold_change_of_a_custom_kind_misses_its_template_and_is_refused(
+def test_a_cold_change_of_a_leader_worker_set_reaches_its_template(custom_kinds: ControlPlane, namespace: str) -> None:
+    """Its operator does not run here: that the groups restart is what its documentation says."""
+    made = create(custom_kinds, namespace, "LeaderWorkerSet")
+    change = item(namespace=namespace, kind="LeaderWorkerSet")
+    judged = verified(custom_kinds, "admin", change)
+    assert judged.ok, judged.problems
+    assert (judged.effect.effect, judged.effect.reason) == (Effect.RESTART, "group_restart")
+    assert (judged.dry_run.status, judged.dry_run.also_changes) == ("accepted", ())
+    assert (judged.live_values, judged.new_values) == ({KEY: None}, {KEY: "4"})
+    assert apply_for_real(custom_kinds, change) == 200
+    found = custom_kinds.request("admin", path_of(RESOURCES["LeaderWorkerSet"], namespace, "trainer")).body
+    place = found["spec"]["leaderWorkerTemplate"]
+    assert place["workerTemplate"]["metadata"]["annotations"] == {KEY: "4"}
+    del place["workerTemplate"]["metadata"]["annotations"]
+    assert found["spec"] == made["spec"]
+    again = verified(custom_kinds, "admin", change)
+    assert (again.live_values, again.effect.reason) == ({KEY: "4"}, "already_set")
+
+
+@pytest.mark.parametrize("kind", [kind for kind in CUSTOM if kind != "LeaderWorkerSet"])
+def test_a_cold_change_written_by_hand_misses_the_template_of_a_custom_kind_and_is_refused(
     kind: str, custom_kinds: ControlPlane, namespace: str
 ) -> None:
     create(custom_kinds, namespace, kind)
