@@ -215,6 +215,8 @@ def test_a_cold_change_that_is_there_already_is_said_to_be() -> None:
     assert (judged.effect.effect, judged.effect.reason) == (Effect.INERT, "already_set")
     assert judged.live_values == {KEY: "4"}
     assert not judged.ok
+    assert judged.effect.detail == "nothing to do: the pod template already holds every value; make a new plan"
+    assert [problem.detail for problem in judged.problems] == [judged.effect.detail]
 
 
 @pytest.mark.parametrize("pod_has_it", [True, False])
@@ -224,6 +226,8 @@ def test_a_hot_change_is_there_only_when_every_pod_has_it(pod_has_it: bool) -> N
     judged = verified(world(("Deployment", workload(metadata={"annotations": {KEY: "4"}})), pods=(one,)), item(HOT))
     assert judged.no_op is pod_has_it
     assert judged.ok is not pod_has_it
+    told = "nothing to do: the pods already carry every value; make a new plan"
+    assert [problem.detail for problem in judged.problems] == ([told] if pod_has_it else [])
 
 
 # The values now
@@ -250,6 +254,14 @@ def test_a_hot_change_starts_from_what_the_live_pods_carry(carried: str | None, 
     assert judged.pods is not None
     assert judged.pods.differ == ()
     assert not any("differ" in note for note in judged.notes)
+
+
+@pytest.mark.parametrize("recorded", [None, "2"])
+def test_pods_that_carry_the_new_value_already_leave_only_the_record_to_write(recorded: str | None) -> None:
+    found = workload(metadata={"annotations": {} if recorded is None else {KEY: recorded}})
+    judged = verified(world(("Deployment", found), pods=(carrying("trainer-0", "4"),)), item(HOT))
+    assert (judged.ok, judged.no_op, judged.live_values) == (True, False, {KEY: "4"})
+    assert judged.notes == ("the live pods already carry every value: only the record on the object would change",)
 
 
 def test_pods_that_differ_are_said_to_with_how_many_carry_what() -> None:

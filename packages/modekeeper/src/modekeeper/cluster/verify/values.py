@@ -34,13 +34,13 @@ def values_now(facts: ItemFacts) -> ValuesNow:
     if facts.item.actuation is Actuation.COLD:
         return ValuesNow(live=recorded, recorded=recorded)
     counted = _counted(facts)
+    live = {key: next(iter(values)) for key, values in counted.items() if len(values) == 1}
     differ = tuple(key for key, values in counted.items() if len(values) > 1)
-    return ValuesNow(
-        live={key: next(iter(values)) for key, values in counted.items() if len(values) == 1},
-        recorded=recorded,
-        pods_differ=differ,
-        notes=tuple(f"the live pods differ now: {_knob(key)} is {_spread(counted[key])}" for key in differ),
-    )
+    notes = [f"the live pods differ now: {_knob(key)} is {_spread(counted[key])}" for key in differ]
+    wanted = wanted_values(facts.item.patch)
+    if live == wanted and recorded not in ({}, wanted):
+        notes.append("the live pods already carry every value: only the record on the object would change")
+    return ValuesNow(live=live, recorded=recorded, pods_differ=differ, notes=tuple(notes))
 
 
 def _counted(facts: ItemFacts) -> dict[str, Counter[str | None]]:
