@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 from tests.cli.test_commands import mk
-from tests.cluster_verify.worlds import item, pod, workload, world
+from tests.cluster_verify.worlds import KEY, item, pod, workload, world
 from tests.cluster_verify.worlds import plan_of as sealed
 
 from modekeeper.artifacts.canonical import canonical_digest, document
@@ -280,6 +280,33 @@ def test_a_denied_plan_says_what_to_ask_for(run: Run, tmp_path: Path, capsys: py
     summary = (tmp_path / "out/k8s_verify_summary.md").read_text()
     assert "## What to ask for" in summary
     assert "kind: RoleBinding" in summary
+
+
+CARRIED: dict[str, tuple[dict[str, str], list[str | None], str]] = {
+    "the pods alone": ({}, ["2", "2"], "2 (on the object: not set) → 4"),
+    "both": ({KEY: "2"}, ["2", "2"], "2 → 4"),
+    "the object alone": ({KEY: "2"}, [None, None], "(not set) (on the object: 2) → 4"),
+    "neither": ({}, [None, None], "(not set) → 4"),
+    "pods that differ": ({KEY: "2"}, ["2", "3"], "(pods differ) (on the object: 2) → 4"),
+    "no pods": ({KEY: "2"}, [], "(no live pods) (on the object: 2) → 4"),
+    "something hostile": ({}, ["\x1b[2J" + "a" * 99], "\\u001b[2J" + "a" * 50 + "… (on the object: not set) → 4"),
+}
+
+
+@pytest.mark.parametrize("what", CARRIED)
+def test_a_hot_change_is_told_from_what_the_pods_carry(
+    what: str, run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recorded, carried, told = CARRIED[what]
+    pods = []
+    for number, value in enumerate(carried):
+        pods.append(pod(f"trainer-{number}"))
+        pods[-1]["metadata"]["annotations"] = {} if value is None else {KEY: value}
+    run(world(("Deployment", workload(metadata={"annotations": recorded})), pods=tuple(pods)), item(HOT))
+    assert f"dataloader_prefetch_factor {told}\n" in capsys.readouterr().out
+    summary = (tmp_path / "out/k8s_verify_summary.md").read_text()
+    assert "\x1b" not in summary
+    assert what == "something hostile" or f"prefetch_factor {told}\n" in summary.replace("\\", "")
 
 
 def test_a_plan_a_repository_owns_comes_with_a_patch_for_it(run: Run, tmp_path: Path) -> None:

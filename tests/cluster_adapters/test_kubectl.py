@@ -83,7 +83,7 @@ ROWS: dict[str, Row] = {
     "invalid in several ways": Row(
         failing('The Deployment "x" is invalid: \n* spec.a: Required\n* spec.b: Required\n'),
         ClusterAnswerError,
-        "spec.b",
+        r'Deployment "x" is invalid: \[spec.a: Required, spec.b: Required\]',
         422,
     ),
     "bad request": Row(failing("The request is invalid: patch: x\n"), ClusterAnswerError, "422 Invalid: patch: x", 422),
@@ -136,6 +136,14 @@ def test_what_kubectl_says_is_one_line(row: Row, tmp_path: Path) -> None:
     assert getattr(caught.value, "status", None) == row.status
     assert str(caught.value).isprintable()
     assert len(fake.runs) == row.runs
+
+
+def test_a_refused_patch_is_told_in_the_words_of_the_api_server(tmp_path: Path) -> None:
+    """kubectl leaves out the group: two clients would give two reports of one answer."""
+    fake = Fake(tmp_path, failing('The Deployment "trainer" is invalid: spec.a: Required\n'))
+    with fake.reading() as reader, pytest.raises(ClusterAnswerError) as caught:
+        reader.dry_run(TRAINER, {})
+    assert caught.value.detail == 'Deployment.apps "trainer" is invalid: spec.a: Required'
 
 
 def test_it_is_asked_with_a_word_list(tmp_path: Path) -> None:

@@ -22,9 +22,10 @@ from tests.cluster_verify.worlds import (
 from modekeeper.artifacts.contracts.k8s_verify import Effect
 from modekeeper.cluster.memory import Rule
 from modekeeper.cluster.verify.cold import cold_effect
+from modekeeper.cluster.verify.workloads import pod_templates, reaches_a_template
 from modekeeper.model.cluster import JsonObject
 from modekeeper.model.decision import Actuation
-from modekeeper.model.workload import WORKLOAD_KINDS
+from modekeeper.model.workload import WORKLOAD_KINDS, find_workload_kind
 
 HOT, COLD = Actuation.HOT, Actuation.COLD
 READ_ONLY = (Rule(verbs=("get", "list", "watch"), groups=("*",)),)
@@ -56,7 +57,20 @@ COLD_EFFECTS: dict[str, tuple[str, dict[str, Any], Effect, str]] = {
     "a StatefulSet without pods": ("StatefulSet", {"replicas": 0}, Effect.INERT, "scaled_to_zero"),
     "a suspended Job": ("Job", {"suspend": True, "status": {}}, Effect.INERT, "suspended"),
     "a suspended JobSet": ("JobSet", SUSPENDED["JobSet"], Effect.INERT, "suspended"),
-    "a LeaderWorkerSet": ("LeaderWorkerSet", {}, Effect.INERT, "patch_misses_template"),
+    "a LeaderWorkerSet": ("LeaderWorkerSet", {}, Effect.RESTART, "group_restart"),
+    "a LeaderWorkerSet without groups": ("LeaderWorkerSet", {"replicas": 0}, Effect.INERT, "scaled_to_zero"),
+    "a LeaderWorkerSet held back": (
+        "LeaderWorkerSet",
+        {"rolloutStrategy": {"rollingUpdateConfiguration": {"partition": 1}}},
+        Effect.UNKNOWN,
+        "partial_rollout",
+    ),
+    "a LeaderWorkerSet with leaders of their own": (
+        "LeaderWorkerSet",
+        {"leaderWorkerTemplate": {"size": 2, "leaderTemplate": pod_template(), "workerTemplate": pod_template()}},
+        Effect.UNKNOWN,
+        "leader_template",
+    ),
     "a PyTorchJob": ("PyTorchJob", {}, Effect.INERT, "running_pods_untouched"),
     "a suspended PyTorchJob": ("PyTorchJob", SUSPENDED["PyTorchJob"], Effect.INERT, "suspended"),
     "a suspended TrainJob": ("TrainJob", SUSPENDED["TrainJob"], Effect.INERT, "suspended"),
@@ -104,11 +118,21 @@ def test_a_job_that_is_over_says_so() -> None:
     assert "over" in judged.effect.detail
 
 
-def test_a_patch_that_reaches_the_template_of_a_leader_worker_set_restarts_its_groups() -> None:
-    template = {"metadata": {"annotations": {KEY: "4"}}}
-    patch = {"spec": {"leaderWorkerTemplate": {"workerTemplate": template}}}
+def test_a_patch_beside_the_template_of_a_leader_worker_set_restarts_nothing() -> None:
+    patch = {"spec": {"template": {"metadata": {"annotations": {KEY: "4"}}}}}
     effect = cold_effect("LeaderWorkerSet", workload("LeaderWorkerSet"), patch)
-    assert (effect.effect, effect.reason) == (Effect.RESTART, "group_restart")
+    assert (effect.effect, effect.reason) == (Effect.INERT, "patch_misses_template")
+
+
+@pytest.mark.parametrize("kind", [known.kind for known in WORKLOAD_KINDS])
+def test_a_planned_cold_change_always_reaches_a_template(kind: str) -> None:
+    """Where planning writes is where verify finds the pod template."""
+    found = workload(kind)
+    known = find_workload_kind(kind)
+    assert known is not None
+    paths = [template.path for template in pod_templates(kind, found)]
+    assert (paths == [known.template]) is (known.template is not None)
+    assert reaches_a_template(kind, found, item(kind=kind).patch) is (known.template is not None)
 
 
 @pytest.mark.parametrize("kind", [known.kind for known in WORKLOAD_KINDS])
@@ -116,7 +140,9 @@ def test_a_refusal_of_the_api_server_is_the_last_word(kind: str) -> None:
     cluster = world((kind, workload(kind)))
     cluster.admit(lambda ref, _new: (_ for _ in ()).throw(cluster.denial(ref, "no", status=422, reason="Invalid")))
     judged = verified(cluster, item(kind=kind))
-    reason = "refused_by_api_server" if kind in ("Deployment", "StatefulSet") else "patch_misses_template"
+    reason = (
+        "refused_by_api_server" if kind in ("Deployment", "StatefulSet", "LeaderWorkerSet") else "patch_misses_template"
+    )
     reason = "template_immutable" if kind in ("Job", "JobSet", "TrainJob", "VolcanoJob") else reason
     assert (judged.effect.effect, judged.effect.reason) == (Effect.REJECTED, reason)
     assert judged.blocker == "dry_run_failed"
@@ -189,6 +215,8 @@ def test_a_cold_change_that_is_there_already_is_said_to_be() -> None:
     assert (judged.effect.effect, judged.effect.reason) == (Effect.INERT, "already_set")
     assert judged.live_values == {KEY: "4"}
     assert not judged.ok
+    assert judged.effect.detail == "nothing to do: the pod template already holds every value; make a new plan"
+    assert [problem.detail for problem in judged.problems] == [judged.effect.detail]
 
 
 @pytest.mark.parametrize("pod_has_it", [True, False])
@@ -198,6 +226,78 @@ def test_a_hot_change_is_there_only_when_every_pod_has_it(pod_has_it: bool) -> N
     judged = verified(world(("Deployment", workload(metadata={"annotations": {KEY: "4"}})), pods=(one,)), item(HOT))
     assert judged.no_op is pod_has_it
     assert judged.ok is not pod_has_it
+    told = "nothing to do: the pods already carry every value; make a new plan"
+    assert [problem.detail for problem in judged.problems] == ([told] if pod_has_it else [])
+
+
+# The values now
+
+
+def carrying(name: str, value: str | None) -> JsonObject:
+    one = pod(name)
+    one["metadata"]["annotations"] = {} if value is None else {KEY: value}
+    return one
+
+
+@pytest.mark.parametrize("recorded", [None, "3", "4"])
+@pytest.mark.parametrize("carried", [None, "2"])
+def test_a_hot_change_starts_from_what_the_live_pods_carry(carried: str | None, recorded: str | None) -> None:
+    """Not from the object's own annotation: that is only the record."""
+    over = carrying("over", "9")
+    over["status"]["phase"] = "Succeeded"
+    found = workload(metadata={"annotations": {} if recorded is None else {KEY: recorded}})
+    pods = (carrying("trainer-0", carried), carrying("trainer-1", carried), over)
+    judged = verified(world(("Deployment", found), pods=pods), item(HOT))
+    assert judged.ok, judged.problems
+    assert judged.live_values == {KEY: carried}
+    assert judged.recorded_values == {KEY: recorded}
+    assert judged.pods is not None
+    assert judged.pods.differ == ()
+    assert not any("differ" in note for note in judged.notes)
+
+
+@pytest.mark.parametrize("recorded", [None, "2"])
+def test_pods_that_carry_the_new_value_already_leave_only_the_record_to_write(recorded: str | None) -> None:
+    found = workload(metadata={"annotations": {} if recorded is None else {KEY: recorded}})
+    judged = verified(world(("Deployment", found), pods=(carrying("trainer-0", "4"),)), item(HOT))
+    assert (judged.ok, judged.no_op, judged.live_values) == (True, False, {KEY: "4"})
+    assert judged.notes == ("the live pods already carry every value: only the record on the object would change",)
+
+
+def test_pods_that_differ_are_said_to_with_how_many_carry_what() -> None:
+    carried = ["2", "2", "\x1b[2J", None, *map(str, range(10, 75))]
+    pods = tuple(carrying(f"trainer-{n:02}", value) for n, value in enumerate(carried))
+    judged = verified(world(("Deployment", workload()), pods=pods), item(HOT))
+    assert judged.ok
+    assert judged.live_values == {}
+    assert judged.pods is not None
+    assert judged.pods.left_out > 0
+    assert judged.pods.differ == (KEY,)
+    (note,) = [note for note in judged.notes if "differ" in note]
+    assert note.startswith("the live pods differ now: dataloader_prefetch_factor is '2' in 2 pods, ")
+    assert note.endswith(", 63 more values")
+    assert note.isprintable()
+
+
+def test_the_one_pod_that_differs_may_be_one_that_is_not_listed() -> None:
+    pods = tuple(carrying(f"trainer-{n:02}", "2") for n in range(60))
+    judged = verified(world(("Deployment", workload()), pods=(*pods, carrying("trainer-99", None))), item(HOT))
+    assert judged.live_values == {}
+    assert any("'2' in 60 pods, not set in 1 pod" in note for note in judged.notes)
+
+
+def test_values_nobody_could_read_are_left_out() -> None:
+    rules = [Rule(verbs=("get", "list", "patch"), groups=("apps",)), Rule(verbs=("get",), resources=("namespaces",))]
+    judged = verified(world(("Deployment", workload()), pods=(pod(),), rules=rules), item(HOT))
+    assert (judged.live_values, judged.recorded_values, judged.pods) == ({}, {KEY: None}, None)
+    for actuation in (HOT, COLD):
+        judged = verified(world(), item(actuation))
+        assert (judged.live_values, judged.recorded_values) == ({}, {})
+
+
+def test_without_live_pods_there_is_no_live_value() -> None:
+    judged = verified(world(("Deployment", workload(metadata={"annotations": {KEY: "2"}}))), item(HOT))
+    assert (judged.live_values, judged.recorded_values) == ({}, {KEY: "2"})
 
 
 # Hot

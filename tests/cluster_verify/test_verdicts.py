@@ -114,6 +114,15 @@ WHOLE_OBJECTS = {
     '"" is invalid: patch: Invalid value: "{\\"a\\":{}}": strict decoding error: unknown field "spec.template"': (
         '"" is invalid: patch: Invalid value: strict decoding error: unknown field "spec.template"'
     ),
+    f'Job.batch "t" is invalid: spec.template: Invalid value: {{"a":"{"b" * 9000}"}}: field is immutable': (
+        'Job.batch "t" is invalid: spec.template: Invalid value: field is immutable'
+    ),
+    '[spec.a: Invalid value: {"b":{}}: too small, spec.c: Invalid value: v1.Thing{D:"e"}: too large]': (
+        "[spec.a: Invalid value: too small, spec.c: Invalid value: too large]"
+    ),
+    f'spec.template: Invalid value: {{"a":"{"b" * 900}"}}: {"no, " * 99}never': (
+        f"spec.template: Invalid value … {('no, ' * 99 + 'never')[-249:]}"
+    ),
     "spec.replicas: Invalid value: -1: must be 0 or more": "spec.replicas: Invalid value: -1: must be 0 or more",
 }
 

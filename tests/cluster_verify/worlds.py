@@ -41,8 +41,11 @@ def item(
     namespace: str = "train",
     value: str = "4",
 ) -> PlanItem:
+    """As planned; of a kind that no plan changes cold, as somebody would write it by hand."""
     knobs = {PREFETCH: value}
-    patch, pod_patch = patches(actuation, knob_annotations(knobs))
+    known = find_workload_kind(kind)
+    like = kind if known is not None and known.template is not None else "Deployment"
+    patch, pod_patch = patches(like, actuation, knob_annotations(knobs))
     return PlanItem(
         kind=kind,
         namespace=namespace,

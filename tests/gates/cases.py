@@ -6,7 +6,7 @@ import msgspec
 
 from modekeeper.gates.case import GateCase
 from modekeeper.gates.kill_switch import KillSwitch
-from modekeeper.model.decision import Action, CurrentValueSource, Promise, Proposal, RiskTier
+from modekeeper.model.decision import Action, CurrentValueSource, Promise, Proposal, RiskTier, Target
 from modekeeper.model.mode import Mode
 from modekeeper.policy.catalog import find_chord, load_default
 from modekeeper.policy.knobs import action_for, knob_named
@@ -49,6 +49,7 @@ def case(subject: Proposal = RETUNE, **fields: Any) -> GateCase:
         proposal=subject,
         catalog=load_default(),
         limits=Limits(),
+        target=Target(namespace="ml", kind="Deployment", name="trainer"),
         now_ms=NOW_MS,
         planned_at_ms=(),
         kill_switch=KillSwitch(active=False),

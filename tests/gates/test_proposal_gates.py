@@ -16,7 +16,8 @@ from modekeeper.gates.cooldown import Cooldown
 from modekeeper.gates.invariants import Invariants
 from modekeeper.gates.limit_exceeded import LimitExceeded
 from modekeeper.gates.proposal import PROPOSAL_GATES
-from modekeeper.model.decision import Actuation, BlockReason, Proposal, RiskTier
+from modekeeper.model.decision import Actuation, BlockReason, Proposal, RiskTier, Target
+from modekeeper.model.workload import WORKLOAD_KINDS
 from modekeeper.policy.catalog import Catalog, find_chord, load_default
 from modekeeper.policy.limits import Limits
 
@@ -57,6 +58,32 @@ def test_a_chord_taken_out_of_the_catalog_is_blocked() -> None:
 def test_what_keeps_its_envelope_passes(subject: Proposal) -> None:
     verdict = Invariants().check(case(subject))
     assert verdict.passed, verdict.detail
+
+
+BUCKET = proposal("DRIFT-RETUNE", action("comm_bucket_mb", 25.0, 50.0))
+WITH_BUCKET = with_chord("DRIFT-RETUNE", knobs_touched=("comm_bucket_mb", "concurrency"))
+
+
+def for_kind(kind: str) -> Target:
+    return Target(namespace="ml", kind=kind, name="trainer")
+
+
+@pytest.mark.parametrize("kind", [known.kind for known in WORKLOAD_KINDS])
+def test_a_cold_change_is_for_a_kind_whose_template_a_patch_reaches(kind: str) -> None:
+    verdict = Invariants().check(case(BUCKET, target=for_kind(kind), catalog=WITH_BUCKET))
+    reached = kind in ("Deployment", "StatefulSet", "Job", "LeaderWorkerSet")
+    assert verdict.passed is reached
+    assert reached or f"comm_bucket_mb: no patch of a plan reaches the pod template of a {kind};" in verdict.detail
+    assert Invariants().check(case(RETUNE, target=for_kind(kind))).passed
+
+
+def test_a_cold_change_for_nobody_knows_what_is_stopped() -> None:
+    verdict = Invariants().check(case(BUCKET, target=None, catalog=WITH_BUCKET))
+    assert verdict.detail == "comm_bucket_mb is cold, and which workload it is for is not known"
+    verdict = Invariants().check(case(BUCKET, target=for_kind("Widget\n"), catalog=WITH_BUCKET))
+    assert not verdict.passed
+    assert verdict.detail.isprintable()
+    assert Invariants().check(case(RETUNE, target=None)).passed
 
 
 def retune(knob: str = "concurrency", current: float = 4.0, target: float = 6.0, **fields: Any) -> Proposal:

@@ -16,6 +16,7 @@ from tests.planning.changes import BUCKET, PREFETCH, WORKERS, change
 
 from modekeeper.model.decision import Actuation, Plan, PlanItem, Target
 from modekeeper.model.errors import BadInputError
+from modekeeper.model.pod_selector import POD_MARKS
 from modekeeper.model.workload import WORKLOAD_KINDS
 from modekeeper.planning.kubectl_script import render
 from modekeeper.planning.plan import build_plan, patches
@@ -91,7 +92,7 @@ def writes(calls: list[list[str]]) -> list[list[str]]:
 
 
 def item(actuation: Actuation, **fields: Any) -> PlanItem:
-    patch, pod_patch = patches(actuation, {"modekeeper/knob.concurrency": "6"})
+    patch, pod_patch = patches("Deployment", actuation, {"modekeeper/knob.concurrency": "6"})
     plain = PlanItem(
         kind="Deployment",
         namespace="ml",
@@ -188,6 +189,57 @@ def test_an_empty_or_odd_selector_stops_the_script_before_any_change(bench: Benc
     assert "nothing is changed" in done.stderr
     assert writes(calls) == []
     assert not any(call[-1] == "pods" for call in calls)
+
+
+MARKS = {
+    "JobSet": "jobset.sigs.k8s.io/jobset-name",
+    "TrainJob": "jobset.sigs.k8s.io/jobset-name",
+    "LeaderWorkerSet": "leaderworkerset.sigs.k8s.io/name",
+    "PyTorchJob": "training.kubeflow.org/job-name",
+    "RayCluster": "ray.io/cluster",
+    "RayJob": "ray.io/cluster",
+    "VolcanoJob": "volcano.sh/job-name",
+}
+
+
+def hot(kind: str, **fields: Any) -> Plan:
+    return plan_of(item(Actuation.HOT, kind=kind, **fields))
+
+
+@pytest.mark.parametrize("kind", MARKS)
+def test_pods_of_a_kind_without_a_selector_are_found_by_the_label_of_its_controller(kind: str, bench: Bench) -> None:
+    assert set(MARKS) == set(POD_MARKS)
+    bench.selector = "trainer-abcde"  # what the fake tool says of any object
+    done, calls = bench.run(render(hot(kind)), "--dry-run=server", "--context=x")
+    assert done.returncode == 0, done.stderr
+    reads = [call for call in calls if call[0] == "get"]
+    assert f"--selector={MARKS[kind]}={'trainer-abcde' if kind == 'RayJob' else 'trainer'}" in reads[-1]
+    assert reads[-1][-2:] == ["--", "pods"]
+    assert all("--context=x" in call and "--namespace=ml" in call for call in reads)
+    # Only a RayJob has to be asked: the label names the cluster it made.
+    assert [call[-1] for call in reads[:-1]] == ([KUBECTL_NAMES[kind]] if kind == "RayJob" else [])
+    assert [call[-1] for call in writes(calls)] == [KUBECTL_NAMES[kind], "pod/trainer-1", "pod/trainer-2"]
+
+
+NO_LABEL_VALUES = ["", "a,app=b", "a=b", "a/b", "$(touch canary)", "a\nb", "-a", "a.", "a b", "'", "<no value>", "!a"]
+
+
+@pytest.mark.parametrize("text", NO_LABEL_VALUES)
+def test_a_name_that_could_be_taken_for_other_labels_stops_the_script(text: str, bench: Bench) -> None:
+    for plan in (hot("JobSet", name=text), hot("RayJob")):
+        bench.selector = text
+        done, calls = bench.run(render(plan))
+        assert done.returncode != 0
+        assert "nothing is changed" in done.stderr
+        assert len(done.stderr.splitlines()) == 1
+        assert writes(calls) == []
+        assert not any(call[-1] == "pods" for call in calls)
+
+
+def test_an_error_shows_a_hostile_name_escaped(bench: Bench) -> None:
+    done, _ = bench.run(render(hot("JobSet", name="a\x1b[2J\nb")))
+    assert done.returncode != 0
+    assert done.stderr.strip().isprintable()
 
 
 def test_all_pods_are_found_before_the_first_change(bench: Bench) -> None:
@@ -305,7 +357,7 @@ HOSTILE = [
 @pytest.mark.parametrize("actuation", list(Actuation))
 def test_hostile_texts_stay_what_they_are(bench: Bench, text: str, actuation: Actuation) -> None:
     bench.environment["LC_ALL"] = "C.UTF-8"
-    patch, pod_patch = patches(actuation, {f"modekeeper/knob.{text}": text, text: text})
+    patch, pod_patch = patches("Deployment", actuation, {f"modekeeper/knob.{text}": text, text: text})
     hostile = item(
         actuation,
         kind=text,
@@ -361,6 +413,7 @@ SCRIPTS = {
     "hot": build_plan([change(WORKERS)]),
     "cold": build_plan([change(BUCKET)]),
     "both": build_plan([change(WORKERS, BUCKET)]),
+    "marked": plan_of(*(item(Actuation.HOT, kind=kind) for kind in MARKS)),
     "hostile": plan_of(item(Actuation.HOT, name="'; $(id)\n`id`", namespace='"'), item(Actuation.COLD, kind="--all")),
 }
 

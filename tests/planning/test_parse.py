@@ -92,6 +92,11 @@ ATTACKS: dict[str, tuple[bytes, str]] = {
     ),
     "a value changed afterwards": (document(PLAN).replace(b'"6"', b'"7"'), "it was changed"),
     "replicas in the patch": (forged(set_at("items", COLD, "patch", "spec", "replicas", to=0)), "more or less"),
+    "a kind whose template no patch reaches": (
+        forged(set_at("items", COLD, "kind", to="JobSet")),
+        "item 0 of the plan cannot be made: no patch",
+    ),
+    "the template of another kind": (forged(set_at("items", COLD, "kind", to="LeaderWorkerSet")), "more or less"),
     "a container in the patch": (
         forged(set_at("items", COLD, "patch", "spec", "template", "spec", to={"containers": []})),
         "more or less",

@@ -13,6 +13,7 @@ from tests.planning.changes import BUCKET, PREFETCH, TRAINER, WORKERS, change
 from modekeeper.artifacts.canonical import document
 from modekeeper.model.decision import Action, Actuation, Target
 from modekeeper.model.errors import BadInputError
+from modekeeper.model.workload import WORKLOAD_KINDS
 from modekeeper.planning.parse import parse_plan
 from modekeeper.planning.plan import ApprovedChange, build_plan, plan_digest, verify_digest
 from modekeeper.policy.knobs import KNOBS, snap
@@ -42,6 +43,33 @@ def test_a_cold_change_annotates_the_pod_template_alone() -> None:
     assert item.actuation is Actuation.COLD
     assert item.patch == {"spec": {"template": template}}
     assert item.pod_patch is None
+
+
+def test_a_cold_change_of_a_leader_worker_set_goes_to_its_worker_template() -> None:
+    target = Target(namespace="ml", kind="LeaderWorkerSet", name="trainer")
+    plan = build_plan([change(BUCKET, WORKERS, target=target)])
+    template = {"metadata": {"annotations": {"modekeeper/knob.comm_bucket_mb": "50"}}}
+    cold, hot = plan.items
+    assert cold.patch == {"spec": {"leaderWorkerTemplate": {"workerTemplate": template}}}
+    assert hot.patch == hot.pod_patch == {"metadata": {"annotations": {"modekeeper/knob.concurrency": "6"}}}
+    assert parse_plan(document(plan)) == plan
+
+
+OUT_OF_REACH = ["JobSet", "PyTorchJob", "TrainJob", "RayCluster", "RayJob", "VolcanoJob", "Widget"]
+
+
+@pytest.mark.parametrize("kind", OUT_OF_REACH)
+def test_a_template_no_patch_reaches_is_not_planned_cold(kind: str) -> None:
+    target = Target(namespace="ml", kind=kind, name="trainer")
+    with pytest.raises(BadInputError, match=f"reaches the pod template of a {kind}: set modekeeper/knob.comm_bucket"):
+        build_plan([change(WORKERS), change(BUCKET, target=target)])
+    (item,) = build_plan([change(WORKERS, target=target)]).items
+    assert item.actuation is Actuation.HOT
+
+
+def test_every_kind_is_planned_cold_or_refused() -> None:
+    kinds = {known.kind for known in WORKLOAD_KINDS if known.template is None}
+    assert kinds | {"Widget"} == set(OUT_OF_REACH)
 
 
 def test_hot_and_cold_changes_of_one_object_are_two_items() -> None:
@@ -172,7 +200,7 @@ def change_lists(draw: st.DrawFn) -> list[ApprovedChange]:
         names = draw(st.lists(st.sampled_from([k.name for k in KNOBS]), unique=True, max_size=4))
         target = Target(
             namespace=draw(st.from_regex(r"[a-z0-9]([a-z0-9-]{0,8}[a-z0-9])?", fullmatch=True)),
-            kind=draw(st.sampled_from(["Deployment", "StatefulSet", "Job"])),
+            kind=draw(st.sampled_from(["Deployment", "StatefulSet", "Job", "LeaderWorkerSet"])),
             name=draw(st.from_regex(r"[a-z0-9]([a-z0-9-]{0,8}[a-z0-9])?(\.[a-z0-9]{1,4})?", fullmatch=True)),
         )
         made.append(change(*(action(name, 1.0, values[name]) for name in names), target=target))

@@ -3,7 +3,7 @@
 from tests.planning.changes import BUCKET, PREFETCH, TRAINER, WORKERS, change
 from tests.policy.situations import known
 
-from modekeeper.model.decision import CurrentValueSource
+from modekeeper.model.decision import CurrentValueSource, Target
 from modekeeper.planning.plan import build_plan
 from modekeeper.planning.undo import PreviousValue, rollback_plan, undo_patches
 from modekeeper.policy.situation import KnownValue
@@ -54,6 +54,13 @@ def test_the_way_back_of_a_cold_change_is_a_rollout_too() -> None:
     (item,) = rollback_plan(build_plan([change(BUCKET)]), known({"comm_bucket_mb": 25.0})).items
     annotations = {"modekeeper/knob.comm_bucket_mb": "25"}
     assert undo_patches(item) == ({"spec": {"template": {"metadata": {"annotations": annotations}}}}, None)
+
+
+def test_the_way_back_goes_where_the_change_went() -> None:
+    target = Target(namespace="ml", kind="LeaderWorkerSet", name="trainer")
+    plan = build_plan([change(BUCKET, target=target)])
+    (item,) = rollback_plan(plan, known({"comm_bucket_mb": 50.0})).items
+    assert undo_patches(item) == (plan.items[0].patch, None)
 
 
 def test_an_empty_plan_has_an_empty_way_back() -> None:

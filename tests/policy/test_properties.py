@@ -11,7 +11,7 @@ from tests.policy.situations import signal, situation
 from modekeeper.gates.base import judge
 from modekeeper.gates.case import GateCase
 from modekeeper.gates.proposal import PROPOSAL_GATES
-from modekeeper.model.decision import CurrentValueSource, Promise, Proposal
+from modekeeper.model.decision import CurrentValueSource, Promise, Proposal, Target
 from modekeeper.model.mode import Mode
 from modekeeper.model.signal import Direction, Phase, Signal, SignalKind
 from modekeeper.policy.catalog import Budget, Catalog, effective_catalog, find_chord, load_default
@@ -125,6 +125,7 @@ def passes(proposal: Proposal, catalog: Catalog, limit: Limits, given_facts: Fac
             proposal=proposal,
             catalog=catalog,
             limits=limit,
+            target=Target(namespace="ml", kind="Deployment", name="trainer"),
             now_ms=given_facts.now_ms,
             planned_at_ms=given_facts.planned_at_ms,
             last_good=case.last_good,

@@ -34,24 +34,38 @@ for option in "$@"; do
   esac
 done
 
-# Names of the live pods of one object, one a line: live_pods NAMESPACE KIND/NAME.
+# One line an object says of itself: told_by NAMESPACE KIND/NAME TEMPLATE.
+told_by() {
+  "$KUBECTL" get ${READ_OPTIONS[@]+"${READ_OPTIONS[@]}"} --namespace="$1" --output="$3" -- "$2" </dev/null
+}
+
+# Names of the live pods that carry all these labels, one a line: live_pods NAMESPACE KIND/NAME LABELS.
 live_pods() {
-  local selector
-  selector="$("$KUBECTL" get ${READ_OPTIONS[@]+"${READ_OPTIONS[@]}"} --namespace="$1" \
-    --output='go-template={{with .spec.selector}}{{if .matchExpressions}}!{{end}}{{range $key, $value := .matchLabels}}{{$key}}={{$value}},{{end}}{{end}}' -- "$2" </dev/null)" || return 1
-  selector="${selector%,}"
-  case "$selector" in
+  local labels="${3%,}"
+  case "$labels" in
     "" | *[!A-Za-z0-9._/=,-]*)
-      echo "ERROR: the pods of this object cannot be told by its labels alone: nothing is changed" >&2
+      printf 'ERROR: the pods of %q cannot be told by its labels alone: nothing is changed\n' "$2" >&2
       return 1
       ;;
   esac
-  "$KUBECTL" get ${READ_OPTIONS[@]+"${READ_OPTIONS[@]}"} --namespace="$1" --selector="$selector" \
+  "$KUBECTL" get ${READ_OPTIONS[@]+"${READ_OPTIONS[@]}"} --namespace="$1" --selector="$labels" \
     --field-selector='status.phase!=Succeeded,status.phase!=Failed' \
     --output='go-template={{range .items}}{{if not .metadata.deletionTimestamp}}{{.metadata.name}}{{"\n"}}{{end}}{{end}}' -- pods </dev/null
 }
 
-pods_1="$(live_pods default Deployment/trainer)"
+# The same by the one label the controller of the object marks them with: marked_pods NAMESPACE KIND/NAME LABEL VALUE.
+marked_pods() {
+  case "$4" in
+    "" | *[!A-Za-z0-9._-]* | [!A-Za-z0-9]* | *[!A-Za-z0-9])
+      printf 'ERROR: the pods of %q cannot be told by the label of its controller: nothing is changed\n' "$2" >&2
+      return 1
+      ;;
+  esac
+  live_pods "$1" "$2" "$3=$4"
+}
+
+labels_1="$(told_by default Deployment/trainer 'go-template={{with .spec.selector}}{{if .matchExpressions}}!{{end}}{{range $key, $value := .matchLabels}}{{$key}}={{$value}},{{end}}{{end}}')"
+pods_1="$(live_pods default Deployment/trainer "$labels_1")"
 
 # Item 1: hot.
 "$KUBECTL" patch "$@" --namespace=default --type=merge '--patch={"metadata":{"annotations":{"modekeeper/knob.dataloader_prefetch_factor":"3"}}}' -- Deployment/trainer </dev/null

@@ -4,7 +4,7 @@ from http import HTTPStatus
 from typing import Any
 
 from modekeeper.model.cluster import ClusterAnswerError
-from modekeeper.model.untrusted import visible
+from modekeeper.model.untrusted import visible, visible_ends
 
 __all__ = ["answer_error", "bad_request", "shown", "status_error"]
 
@@ -54,10 +54,11 @@ def answer_error(asked: str, status: int, reason: str = "", detail: str = "") ->
         asked: what was asked, for a person: ``get deployments.apps "trainer" in namespace "research"``.
         status: the HTTP status.
         reason: of the Status object; empty where there was none.
-        detail: its message, not escaped yet.
+        detail: its message, not escaped yet. A long one loses its middle: a 422 names the whole object first, and
+            what is wrong with it last.
     """
     reason = shown(reason, _REASON_LIMIT) or _REASONS.get(status) or _phrase(status)
-    detail = _detail(detail)
+    detail = visible_ends(detail, _DETAIL_LIMIT)
     advice = _ADVICE.get(status) or (_ADVICE_OF_SERVER if status >= _FIRST_SERVER_ERROR else "")
     said = f"{status} {reason}" + (f": {detail}" if detail else "")
     end = "" if said.endswith((".", "…", "!", "?")) else "."
@@ -74,14 +75,6 @@ def status_error(asked: str, status: int, body: Any) -> ClusterAnswerError:
     if status == HTTPStatus.NOT_FOUND:
         return answer_error(asked, status, "NotFound", _NO_SUCH_PATH)
     return answer_error(asked, status, detail=_text(body))
-
-
-def _detail(text: str) -> str:
-    """What is wrong often stands at the end, after the whole object: a long text is cut in its middle."""
-    if len(text) <= _DETAIL_LIMIT:
-        return shown(text)
-    half = _DETAIL_LIMIT // 2
-    return f"{shown(text[:half], half).rstrip('…')} … {shown(text[-half:])}"
 
 
 def bad_request(asked: str, detail: str) -> ClusterAnswerError:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import msgspec
 
 from modekeeper.gates.kill_switch import KillSwitch
-from modekeeper.model.decision import Proposal
+from modekeeper.model.decision import Proposal, Target
 from modekeeper.policy.chord_spec import Catalog
 from modekeeper.policy.limits import Limits
 
@@ -19,6 +19,8 @@ class GateCase(msgspec.Struct, frozen=True, kw_only=True):
     catalog: Catalog
     """The catalog in force."""
     limits: Limits
+    target: Target | None = None
+    """The workload the change is for."""
     now_ms: int | None
     """Telemetry time, or the clock's, in Unix milliseconds; the same one as the times below."""
     planned_at_ms: tuple[int, ...] | None

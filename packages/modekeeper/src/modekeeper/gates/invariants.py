@@ -5,10 +5,11 @@ from collections.abc import Iterator
 
 from modekeeper.gates.base import block, let_pass
 from modekeeper.gates.case import GateCase
-from modekeeper.model.decision import Action, BlockReason, RiskTier, Verdict
+from modekeeper.model.decision import Action, Actuation, BlockReason, RiskTier, Verdict
+from modekeeper.model.workload import find_workload_kind
 from modekeeper.policy.chord_spec import ChordSpec, find_chord
 from modekeeper.policy.knobs import ACCUMULATION, MICROBATCH, Knob, find_knob, is_on_grid
-from modekeeper.policy.wording import shown
+from modekeeper.policy.wording import listed, shown
 
 __all__ = ["Invariants"]
 
@@ -45,6 +46,7 @@ def _violations(case: GateCase) -> Iterator[str]:
                 yield f"{spec.id} does not touch {knob.name}"
             if knob.tier is RiskTier.ADVANCED and spec.risk_tier is RiskTier.SAFE:
                 yield f"{knob.name} is advanced, {spec.id} is safe"
+    yield from _reach(case)
     yield from _global_batch(proposal.actions)
     if "exact_previous_values" in spec.invariants:
         yield from _exact_previous_values(case)
@@ -78,6 +80,22 @@ def _action(action: Action, knob: Knob) -> Iterator[str]:
         yield f"{name}: unit or step is not the registry's"
     if action.actuation is not knob.actuation or action.ranks_must_agree is not knob.ranks_must_agree:
         yield f"{name}: how it reaches the job is not what the registry says"
+
+
+def _reach(case: GateCase) -> Iterator[str]:
+    """A cold change is a patch of the pod template: of some kinds no patch that a plan can hold reaches it."""
+    cold = sorted(action.knob for action in case.proposal.actions if action.actuation is Actuation.COLD)
+    if not cold:
+        return
+    if case.target is None:
+        yield f"{shown(cold[0])} is cold, and which workload it is for is not known"
+        return
+    kind = find_workload_kind(case.target.kind)
+    if kind is None or kind.template is None:
+        yield (
+            f"{listed([shown(name) for name in cold])}: no patch of a plan reaches the pod template of a "
+            f"{shown(case.target.kind)}; change it in the file the template comes from"
+        )
 
 
 def _global_batch(actions: tuple[Action, ...]) -> Iterator[str]:

@@ -99,6 +99,7 @@ def _decide(proposal: Proposal, state: LoopState, at: Instant, settings: LoopSet
     case = GateCase(
         proposal=proposal,
         catalog=settings.catalog,
+        target=settings.target,
         now_ms=at.ts_ms,
         planned_at_ms=state.planned_at_ms.get(proposal.chord_id, ()),
         relocked_at_ms=state.planned_at_ms.get(RELOCK_CHORD, ()),

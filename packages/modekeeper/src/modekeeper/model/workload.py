@@ -20,16 +20,28 @@ class WorkloadKind(NamedTuple):
     plural: str
     source: str
     """Where its fields are described."""
+    template: tuple[str, ...] | None = None
+    """Where it keeps the pod template, if a JSON merge patch (RFC 7396) that knows the kind alone can reach it.
+
+    It cannot where templates stand in a list, which such a patch replaces as a whole (JobSet, Ray, Volcano), under
+    names of the user's choice (PyTorchJob), or in another object (TrainJob).
+    """
 
     def resource(self, version: str | None = None) -> Resource:
         """The resource of one version, by default the newest known one."""
         return Resource(self.group, version or self.versions[0], self.plural, self.api_kind)
 
 
+_TEMPLATE = ("spec", "template")
+
 WORKLOAD_KINDS: tuple[WorkloadKind, ...] = (
-    WorkloadKind("Deployment", "Deployment", "apps", ("v1",), "deployments", "Kubernetes API reference, apps/v1"),
-    WorkloadKind("StatefulSet", "StatefulSet", "apps", ("v1",), "statefulsets", "Kubernetes API reference, apps/v1"),
-    WorkloadKind("Job", "Job", "batch", ("v1",), "jobs", "Kubernetes API reference, batch/v1"),
+    WorkloadKind(
+        "Deployment", "Deployment", "apps", ("v1",), "deployments", "Kubernetes API reference, apps/v1", _TEMPLATE
+    ),
+    WorkloadKind(
+        "StatefulSet", "StatefulSet", "apps", ("v1",), "statefulsets", "Kubernetes API reference, apps/v1", _TEMPLATE
+    ),
+    WorkloadKind("Job", "Job", "batch", ("v1",), "jobs", "Kubernetes API reference, batch/v1", _TEMPLATE),
     WorkloadKind("JobSet", "JobSet", "jobset.x-k8s.io", ("v1alpha2",), "jobsets", "JobSet API reference"),
     WorkloadKind(
         "LeaderWorkerSet",
@@ -38,6 +50,7 @@ WORKLOAD_KINDS: tuple[WorkloadKind, ...] = (
         ("v1",),
         "leaderworkersets",
         "LeaderWorkerSet API reference",
+        ("spec", "leaderWorkerTemplate", "workerTemplate"),
     ),
     WorkloadKind("PyTorchJob", "PyTorchJob", "kubeflow.org", ("v1",), "pytorchjobs", "Kubeflow training operator v1"),
     WorkloadKind(

@@ -12,6 +12,7 @@ from typing import Any
 
 from modekeeper.model.decision import Actuation, Plan, PlanItem
 from modekeeper.model.errors import BadInputError
+from modekeeper.model.pod_selector import POD_MARKS
 from modekeeper.model.workload import find_workload_kind
 
 __all__ = ["render"]
@@ -74,22 +75,38 @@ _POD_NAMES = (
 )
 _UNFINISHED = "status.phase!=Succeeded,status.phase!=Failed"
 
+_READ = '"$KUBECTL" get ${READ_OPTIONS[@]+"${READ_OPTIONS[@]}"} --namespace="$1"'
+_NOT_TOLD = "printf 'ERROR: the pods of %q cannot be told by {what}: nothing is changed\\n' \"$2\" >&2"
+
 _LIVE_PODS = f"""
-# Names of the live pods of one object, one a line: live_pods NAMESPACE KIND/NAME.
+# One line an object says of itself: told_by NAMESPACE KIND/NAME TEMPLATE.
+told_by() {{
+  {_READ} --output="$3" -- "$2" </dev/null
+}}
+
+# Names of the live pods that carry all these labels, one a line: live_pods NAMESPACE KIND/NAME LABELS.
 live_pods() {{
-  local selector
-  selector="$("$KUBECTL" get ${{READ_OPTIONS[@]+"${{READ_OPTIONS[@]}}"}} --namespace="$1" \\
-    --output={quote(_SELECTOR)} -- "$2" </dev/null)" || return 1
-  selector="${{selector%,}}"
-  case "$selector" in
+  local labels="${{3%,}}"
+  case "$labels" in
     "" | *[!A-Za-z0-9._/=,-]*)
-      echo "ERROR: the pods of this object cannot be told by its labels alone: nothing is changed" >&2
+      {_NOT_TOLD.format(what="its labels alone")}
       return 1
       ;;
   esac
-  "$KUBECTL" get ${{READ_OPTIONS[@]+"${{READ_OPTIONS[@]}}"}} --namespace="$1" --selector="$selector" \\
+  {_READ} --selector="$labels" \\
     --field-selector={quote(_UNFINISHED)} \\
     --output={quote(_POD_NAMES)} -- pods </dev/null
+}}
+
+# The same by the one label the controller of the object marks them with: marked_pods NAMESPACE KIND/NAME LABEL VALUE.
+marked_pods() {{
+  case "$4" in
+    "" | *[!A-Za-z0-9._-]* | [!A-Za-z0-9]* | *[!A-Za-z0-9])
+      {_NOT_TOLD.format(what="the label of its controller")}
+      return 1
+      ;;
+  esac
+  live_pods "$1" "$2" "$3=$4"
 }}
 
 """
@@ -106,8 +123,9 @@ done <<<"$pods_{number}"
 def render(plan: Plan) -> str:
     """The script ``k8s_plan.kubectl.sh``; of a plan without items, one that does nothing and names no tool.
 
-    The live pods of all hot items are found first: where the selector of an object is empty or not made of labels
-    alone, the script stops before any change. Then each object is patched, and after it its pods.
+    The live pods of all hot items are found first: by the label their controller marks them with (``POD_MARKS``), else
+    by the selector of the object. Where that is empty or not made of labels alone, the script stops before any change.
+    Then each object is patched, and after it its pods.
 
     Raises:
         BadInputError: a text of the plan holds a NUL or half of a surrogate pair, which no program can be given.
@@ -120,9 +138,28 @@ def render(plan: Plan) -> str:
     parts = [_HEADER.format(digest=digest, items=len(numbered))]
     if hot:
         parts.append(_LIVE_PODS)
-        parts.extend(f'pods_{number}="$(live_pods {_word(item.namespace)} {_name(item)})"\n' for number, item in hot)
+        parts.extend(_find_pods(number, item) for number, item in hot)
     parts.extend(_item(number, item) for number, item in numbered)
     return "".join(parts)
+
+
+def _find_pods(number: int, item: PlanItem) -> str:
+    """Lines that set ``pods_N``; a line that fails ends the script."""
+    place = f"{_word(item.namespace)} {_name(item)}"
+    known = find_workload_kind(item.kind)
+    mark = POD_MARKS.get(known.kind) if known is not None else None
+    if mark is None:
+        labels = f'labels_{number}="$(told_by {place} {_word(_SELECTOR)})"\n'
+        return f'{labels}pods_{number}="$(live_pods {place} "$labels_{number}")"\n'
+    if mark.path == ("metadata", "name"):
+        return f'pods_{number}="$(marked_pods {place} {_word(mark.label)} {_word(item.name)})"\n'
+    value = f'mark_{number}="$(told_by {place} {_word(_value_at(mark.path))})"\n'
+    return f'{value}pods_{number}="$(marked_pods {place} {_word(mark.label)} "$mark_{number}")"\n'
+
+
+def _value_at(path: tuple[str, ...]) -> str:
+    """A template that prints the text at ``path``, and nothing where the way there ends."""
+    return "go-template=" + "".join(f"{{{{with .{step}}}}}" for step in path) + "{{.}}" + "{{end}}" * len(path)
 
 
 def _item(number: int, item: PlanItem) -> str:

@@ -65,7 +65,11 @@ def _check_item(number: int, item: PlanItem) -> None:
                 f"item {number} of the plan sets {shown(name)!r} to {shown(text)!r}, which is no value of a knob"
                 f" of this release; {_AGAIN}"
             )
-    if (item.patch, item.pod_patch) != patches(item.actuation, knob_annotations(item.knobs)):
+    try:
+        made = patches(item.kind, item.actuation, knob_annotations(item.knobs))
+    except BadInputError as error:
+        raise BadInputError(f"item {number} of the plan cannot be made: {error}") from None
+    if (item.patch, item.pod_patch) != made:
         raise BadInputError(f"item {number} of the plan patches more or less than its knobs; {_AGAIN}")
 
 

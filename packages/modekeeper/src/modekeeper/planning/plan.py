@@ -9,9 +9,10 @@ import msgspec
 from modekeeper.artifacts.canonical import canonical_digest
 from modekeeper.model.decision import Actuation, Plan, PlanItem, Proposal, Target
 from modekeeper.model.errors import BadInputError
+from modekeeper.model.workload import find_workload_kind
 from modekeeper.planning.names import check_target
 from modekeeper.policy.knobs import find_knob, format_value
-from modekeeper.policy.wording import shown
+from modekeeper.policy.wording import listed, shown
 
 __all__ = [
     "KNOB_ANNOTATION",
@@ -39,8 +40,8 @@ def build_plan(changes: Sequence[ApprovedChange]) -> Plan:
     """The patches for ``changes``: one item for each object and actuation, sorted; no actions, no items.
 
     Raises:
-        BadInputError: a name cannot exist in a cluster, a value is none of its knob, or two changes want different
-            values for one knob of one object.
+        BadInputError: a name cannot exist in a cluster, a value is none of its knob, two changes want different
+            values for one knob of one object, or a cold change is out of reach (see ``patches``).
     """
     values: dict[tuple[Target, str], str] = {}
     knobs: dict[tuple[Target, Actuation], dict[str, str]] = defaultdict(dict)
@@ -76,14 +77,27 @@ def knob_annotations(knobs: dict[str, str]) -> dict[str, str]:
     return {f"{KNOB_ANNOTATION}{name}": knobs[name] for name in sorted(knobs)}
 
 
-def patches(actuation: Actuation, annotations: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any] | None]:
-    """The merge patch (RFC 7396) of the object, and that of each live pod where pods are touched.
+def patches(
+    kind: str, actuation: Actuation, annotations: dict[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """The merge patch (RFC 7396) of an object of ``kind``, and that of each live pod where pods are touched.
 
     Hot changes are written to the object's own metadata too: the record that pods created later are given again.
+
+    Raises:
+        BadInputError: a cold change, and no such patch reaches the pod template of the kind.
     """
-    metadata = {"metadata": {"annotations": annotations}}
+    metadata: dict[str, Any] = {"metadata": {"annotations": annotations}}
     if actuation is Actuation.COLD:
-        return {"spec": {"template": metadata}}, None
+        known = find_workload_kind(kind)
+        if known is None or known.template is None:
+            raise BadInputError(
+                f"no patch of a plan reaches the pod template of a {shown(kind)}: set "
+                f"{listed(list(annotations))} in the file it comes from, or leave its cold knobs alone"
+            )
+        for step in reversed(known.template):
+            metadata = {step: metadata}
+        return metadata, None
     return metadata, {"metadata": {"annotations": dict(annotations)}}
 
 
@@ -99,7 +113,7 @@ def _wanted(proposal: Proposal) -> Iterable[tuple[str, str, Actuation]]:
 
 
 def _item(target: Target, actuation: Actuation, knobs: dict[str, str], chords: set[str]) -> PlanItem:
-    patch, pod_patch = patches(actuation, knob_annotations(knobs))
+    patch, pod_patch = patches(target.kind, actuation, knob_annotations(knobs))
     return PlanItem(
         kind=target.kind,
         namespace=target.namespace,

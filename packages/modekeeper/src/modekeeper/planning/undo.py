@@ -68,7 +68,7 @@ def rollback_plan(
 
 def undo_patches(item: RollbackItem) -> tuple[dict[str, Any], dict[str, Any] | None]:
     """The merge patches (RFC 7396) of the way back: of the object, and of each live pod for hot items."""
-    return patches(item.actuation, {key: item.keys[key].value for key in sorted(item.keys)})
+    return patches(item.kind, item.actuation, {key: item.keys[key].value for key in sorted(item.keys)})
 
 
 def _inverse(

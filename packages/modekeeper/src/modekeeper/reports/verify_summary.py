@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 
 from modekeeper.artifacts.contracts.k8s_verify import BlockerKind, K8sVerifyReport, VerifyItem
+from modekeeper.model.untrusted import visible
 from modekeeper.model.wording import count
 from modekeeper.reports.markdown import escaped
 
@@ -11,6 +12,7 @@ __all__ = ["told", "verify_lines", "verify_summary"]
 _MOST_ITEMS = 200
 _MOST_LINES = 20
 _MOST_HINTS = 20
+_LONGEST_VALUE = 60
 
 
 def told(kind: BlockerKind, detail: str) -> str:
@@ -124,11 +126,27 @@ def _title(item: VerifyItem) -> str:
 
 
 def _changes(item: VerifyItem) -> str:
-    def change(key: str) -> str:
-        now = item.live_values.get(key)
-        return f"{key.rpartition('knob.')[2]} {now if now is not None else '(not set)'} → {item.new_values[key]}"
+    return _listed(f"{key.rpartition('knob.')[2]} {_now(item, key)} → {new}" for key, new in item.new_values.items())
 
-    return _listed(change(key) for key in item.new_values)
+
+def _now(item: VerifyItem, key: str) -> str:
+    """The value a change starts from; for hot changes the record on the object too, where that says something else."""
+    pods = item.pods
+    if key in item.live_values:
+        now = _value(item.live_values[key]) or "(not set)"
+    elif pods is None or pods.total == 0:
+        now = "(not known)" if pods is None else "(no live pods)"
+    else:
+        now = "(pods differ)"
+    recorded = item.recorded_values
+    if key not in recorded or (key in item.live_values and item.live_values[key] == recorded[key]):
+        return now
+    return f"{now} (on the object: {_value(recorded[key]) or 'not set'})"
+
+
+def _value(value: str | None) -> str:
+    """Empty where there is none; a value without a character is quoted."""
+    return "" if value is None else visible(value, _LONGEST_VALUE) or "''"
 
 
 def _listed(words: Iterable[str]) -> str:

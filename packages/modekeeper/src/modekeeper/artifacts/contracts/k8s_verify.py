@@ -144,6 +144,8 @@ class PodsPart(msgspec.Struct, frozen=True, kw_only=True):
     total: int
     listed: tuple[PodPart, ...]
     left_out: int
+    differ: tuple[str, ...]
+    """Annotation keys of which the live pods, those left out included, carry several values now."""
     dry_run: DryRunPart
     """Of the pod patch, on the first of them."""
 
@@ -166,7 +168,10 @@ class VerifyItem(msgspec.Struct, frozen=True, kw_only=True):
     resource_version: str | None
     generation: int | None
     live_values: dict[str, str | None]
-    """What the keys of the patch hold now, where the patch writes them; ``null``: the key is not there."""
+    """What the keys of the patch are now: hot, in every live pod; cold, in the pod template. ``null``: not there; a
+    key is left out where there is not one value: pods that differ, no pods, or nothing that could be read."""
+    recorded_values: dict[str, str | None]
+    """What the object itself holds where the patch writes to; of hot items the record for pods made later."""
     new_values: dict[str, str]
     no_op: bool
     """Every value is there already."""

@@ -32,10 +32,11 @@ _STATUSES = {
 
 _SERVER = re.compile(r"^Error from server(?: \((?P<reason>\w+)\))?: (?P<text>.*)", re.DOTALL | re.MULTILINE)
 _INVALID = re.compile(
-    r"^The (?:(?P<what>\S+ \"[^\"]*\") is invalid|request is invalid): (?P<text>.*)", re.DOTALL | re.MULTILINE
+    r"^The (?:(?P<kind>\S+) (?P<name>\"[^\"]*\") is invalid|request is invalid): (?P<text>.*)", re.DOTALL | re.MULTILINE
 )
 _WARNING = re.compile(r"^Warning: (.*)$", re.MULTILINE)
 _UNKNOWN = re.compile(r'^(?:unknown|duplicate) field "')
+_CAUSE = re.compile(r"^\s*\* ", re.MULTILINE)
 _LOGIN = ("you must be logged in", "asked for the client to provide credentials", "unauthorized")
 _PLUGIN = ("getting credentials:", "exec plugin", "executable", "no auth provider found")
 _CONFIG = (
@@ -49,14 +50,19 @@ _CONFIG = (
 )
 
 
-def failure(asked: str, stderr: str) -> Exception:
-    """The error of a kubectl that ended with a failure; asking again may help where it says so."""
+def failure(asked: str, stderr: str, group: str = "") -> Exception:
+    """The error of a kubectl that ended with a failure; asking again may help where it says so.
+
+    Args:
+        asked: what was asked, for a person.
+        stderr: what it wrote.
+        group: API group of the object that was to be patched, which kubectl leaves out where the API server names it.
+    """
     text = _WARNING.sub("", stderr).strip()
     if match := _SERVER.search(text):
         return _answer(asked, match["reason"] or "", match["text"])
     if match := _INVALID.search(text):
-        said = match["text"] if match["what"] is None else f"{match['what']} is invalid: {match['text']}"
-        return answer_error(asked, _STATUSES["Invalid"], "Invalid", said)
+        return answer_error(asked, _STATUSES["Invalid"], "Invalid", _invalid(match, group))
     line = shown(text.rpartition("\n")[2].removeprefix("error: "), 300) or "it did not say why"
     small = text.lower()
     if any(word in small for word in _PLUGIN):
@@ -79,6 +85,17 @@ def warnings_of(stderr: str) -> tuple[str, ...]:
 def unknown_fields(warnings: tuple[str, ...]) -> tuple[str, ...]:
     """Those that strict field validation would have refused: ``kubectl patch`` cannot ask for it."""
     return tuple(text for text in warnings if _UNKNOWN.match(text))
+
+
+def _invalid(match: re.Match[str], group: str) -> str:
+    """In the words of the API server (apimachinery, ``NewInvalid``), of which kubectl makes a list of its own."""
+    text = match["text"]
+    if text.lstrip().startswith("* "):
+        text = f"[{', '.join(cause.strip() for cause in _CAUSE.split(text)[1:])}]"
+    if match["kind"] is None:
+        return text
+    kind = f"{match['kind']}.{group}" if group else match["kind"]
+    return f"{kind} {match['name']} is invalid: {text}"
 
 
 def _answer(asked: str, reason: str, text: str) -> Exception:

@@ -130,7 +130,7 @@ class KubectlTransport:
         done = self._run(asked, [f"--request-timeout={max(1, round(left_s))}s", *words], stdin, left_s + _GRACE_S)
         said = done.stderr.decode(errors="replace")
         if done.returncode != 0:
-            raise failure(asked, said)
+            raise failure(asked, said, request.ref.resource.group if isinstance(request, DryRun) else "")
         warnings = warnings_of(said)
         refused = unknown_fields(warnings) if isinstance(request, DryRun) else ()
         if refused:

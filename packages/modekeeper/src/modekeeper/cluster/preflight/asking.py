@@ -7,7 +7,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from modekeeper.cluster.preflight.facts import NoAnswer, Why
 from modekeeper.cluster.rbac import forbidden_question
 from modekeeper.model.cluster import AccessQuestion, ClusterAnswerError, ClusterConfigError, ClusterUnreachableError
-from modekeeper.policy.wording import shown
+from modekeeper.model.untrusted import visible_ends
 
 __all__ = ["Question", "answer_of", "ask_all"]
 
@@ -29,14 +29,14 @@ def answer_of(question: Question[T]) -> T | NoAnswer:
     try:
         return question.ask()
     except ClusterConfigError as error:
-        return NoAnswer(why=Why.BAD_CONFIG, detail=shown(str(error), _LONGEST_DETAIL))
+        return NoAnswer(why=Why.BAD_CONFIG, detail=visible_ends(str(error), _LONGEST_DETAIL))
     except ClusterUnreachableError as error:
-        return NoAnswer(why=Why.UNREACHABLE, detail=shown(str(error), _LONGEST_DETAIL))
+        return NoAnswer(why=Why.UNREACHABLE, detail=visible_ends(str(error), _LONGEST_DETAIL))
     except ClusterAnswerError as error:
         denied = forbidden_question(error)
         return NoAnswer(
             why=_WHY.get(error.status, Why.FAILED),
-            detail=shown(str(error), _LONGEST_DETAIL),
+            detail=visible_ends(str(error), _LONGEST_DETAIL),
             needs=question.needs,
             identity=denied[1] if denied else None,
         )

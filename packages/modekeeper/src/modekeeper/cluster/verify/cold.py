@@ -5,7 +5,7 @@ from collections.abc import Callable
 from modekeeper.artifacts.contracts.k8s_verify import Effect, EffectPart
 from modekeeper.cluster.verify.workloads import reaches_a_template
 from modekeeper.model.cluster import JsonObject
-from modekeeper.model.json_fields import at, flag_at, items_at, labels_of, said, text_at, whole_at
+from modekeeper.model.json_fields import at, flag_at, items_at, labels_of, mapping_at, said, text_at, whole_at
 
 __all__ = ["cold_effect", "misses_template", "queue_of"]
 
@@ -85,6 +85,12 @@ def _leader_worker_set(found: JsonObject) -> EffectPart:
         return _scaled_to_zero()
     if whole_at(found, "spec", "rolloutStrategy", "rollingUpdateConfiguration", "partition"):
         return _part(Effect.UNKNOWN, "partial_rollout", "its partition holds back some groups: they would differ")
+    if mapping_at(found, "spec", "leaderWorkerTemplate", "leaderTemplate"):
+        return _part(
+            Effect.UNKNOWN,
+            "leader_template",
+            "its leaders come from a template of their own, which the patch leaves alone: ranks would differ",
+        )
     return _part(Effect.RESTART, "group_restart", "its groups restart, each as a whole")
 
 

@@ -11,7 +11,7 @@ from modekeeper.cluster.verify.asking import Told
 from modekeeper.cluster.verify.facts import DryRun
 from modekeeper.model.cluster import ClusterAnswerError, JsonObject
 from modekeeper.model.json_fields import at, mapping_at, said
-from modekeeper.model.untrusted import visible
+from modekeeper.model.untrusted import visible, visible_ends
 
 __all__ = ["annotations_place", "dry_run_part", "live_values", "wanted_values"]
 
@@ -19,8 +19,9 @@ _COMPARED = (("metadata", "annotations"), ("metadata", "labels"), ("metadata", "
 """What admission may change on the way; the rest of the metadata is the API server's own, the status nobody's."""
 _MOST_PATHS = 10
 _LONGEST_PATH = 160
-_WHOLE_VALUE = re.compile(r'(Invalid value)s?: "?\{.*\}"?(: )')
-_CUT_VALUE = re.compile(r'(Invalid value)s?: "?\{.*')
+_VALUE = r'(Invalid value)s?: "?(?:[\w.*&\[\]]*)\{'
+_WHOLE_VALUE = re.compile(_VALUE + r'.*?\}"?(: )')
+_CUT_VALUE = re.compile(_VALUE + r".*?(?: … |$)")
 _NO_DRY_RUN = "does not support dry run"
 """``NewDryRunUnsupportedErr`` of k8s.io/apiserver (admission/plugin/webhook/errors)."""
 
@@ -103,16 +104,15 @@ def _differences(expected: Any, found: Any, path: str) -> Iterator[str]:
 def _refused(told: Told[DryRun]) -> DryRunPart:
     error = told.error
     if not isinstance(error, ClusterAnswerError):
-        return DryRunPart(status=DryRunStatus.FAILED, detail=visible(str(error)))
+        return DryRunPart(status=DryRunStatus.FAILED, detail=visible_ends(str(error)))
     status, sentence = _in_words(error)
     detail = f"{sentence}: {_without_values(error.detail)}" if error.detail else sentence
-    return DryRunPart(status=status, http_status=error.status, detail=visible(detail))
+    return DryRunPart(status=status, http_status=error.status, detail=visible_ends(detail))
 
 
 def _without_values(detail: str) -> str:
-    """Where the API server repeats a whole object, only what it says of it; its end may have been cut off."""
-    told = _WHOLE_VALUE.sub(r"\1\2", detail)
-    return _CUT_VALUE.sub(r"\1", told)
+    """Where the API server repeats a whole object, only what it says of it; its middle may have been cut out."""
+    return _CUT_VALUE.sub(r"\1 … ", _WHOLE_VALUE.sub(r"\1\2", detail)).rstrip(" …")
 
 
 def _in_words(error: ClusterAnswerError) -> tuple[DryRunStatus, str]:  # noqa: PLR0911 - a table with conditions

@@ -25,6 +25,7 @@ from modekeeper.cluster.verify.predict import UNREAD, is_no_op, predict
 from modekeeper.cluster.verify.problems import denied_questions, problems_of
 from modekeeper.cluster.verify.repository import repository_patch
 from modekeeper.cluster.verify.rights import item_questions, may, who
+from modekeeper.cluster.verify.values import ValuesNow, values_now
 from modekeeper.model.cluster import AccessQuestion, JsonObject
 from modekeeper.model.decision import Actuation
 from modekeeper.model.json_fields import text_at, whole_at
@@ -95,7 +96,8 @@ def _question_order(question: AccessQuestion) -> tuple[str, ...]:
 def _item(facts: ItemFacts, whole: Facts, subject: str | None) -> VerifyItem:
     item, found = facts.item, facts.live.value if facts.live is not None else None
     dry_run = dry_run_part(item.patch, facts.dry_run)
-    pods = _pods(facts)
+    now = values_now(facts)
+    pods = _pods(facts, now)
     asked_of_pod = pods.dry_run if pods is not None else DryRunPart(status=DryRunStatus.NOT_ASKED)
     prediction = predict(facts, whole.gpus, dry_run, asked_of_pod)
     problems = (*problems_of(facts, whole.rights, dry_run, asked_of_pod, subject), *prediction.problems)
@@ -122,7 +124,8 @@ def _item(facts: ItemFacts, whole: Facts, subject: str | None) -> VerifyItem:
         uid=text_at(found, "metadata", "uid"),
         resource_version=text_at(found, "metadata", "resourceVersion"),
         generation=whole_at(found, "metadata", "generation"),
-        live_values=live_values(item.patch, found),
+        live_values=now.live,
+        recorded_values=now.recorded,
         new_values=wanted_values(item.patch),
         no_op=is_no_op(facts),
         can_get=True if found is not None and facts.was_got else may(whole.rights, questions.get),
@@ -133,7 +136,12 @@ def _item(facts: ItemFacts, whole: Facts, subject: str | None) -> VerifyItem:
         pods=pods,
         effect=prediction.effect,
         problems=problems,
-        notes=(*prediction.notes, *_dry_run_notes(dry_run, "the object"), *_dry_run_notes(asked_of_pod, "a pod")),
+        notes=(
+            *now.notes,
+            *prediction.notes,
+            *_dry_run_notes(dry_run, "the object"),
+            *_dry_run_notes(asked_of_pod, "a pod"),
+        ),
         repository_patch=_offer(facts, prediction.effect.reason),
     )
 
@@ -179,7 +187,7 @@ def _access(rights: Rights, questions: Iterable[AccessQuestion]) -> tuple[Access
     return tuple(checks)
 
 
-def _pods(facts: ItemFacts) -> PodsPart | None:
+def _pods(facts: ItemFacts, now: ValuesNow) -> PodsPart | None:
     if facts.pods is None or facts.pods.value is None:
         return None
     pods, patch = facts.pods.value, facts.item.pod_patch or {}
@@ -187,6 +195,7 @@ def _pods(facts: ItemFacts) -> PodsPart | None:
         total=len(pods),
         listed=tuple(_pod(pod, patch) for pod in pods[:_MOST_PODS]),
         left_out=max(0, len(pods) - _MOST_PODS),
+        differ=now.pods_differ,
         dry_run=dry_run_part(patch, facts.pod_dry_run),
     )
 

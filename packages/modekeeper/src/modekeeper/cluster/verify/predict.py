@@ -114,7 +114,12 @@ def _owned(found: JsonObject, item: PlanItem) -> EffectPart | None:
 
 
 def _no_op(facts: ItemFacts) -> EffectPart | None:
-    return _part(Effect.INERT, "already_set", "every value is there already") if is_no_op(facts) else None
+    """A plan that changes nothing is not to be applied: what it was made for is over, or done."""
+    if not is_no_op(facts):
+        return None
+    hot = facts.item.actuation is Actuation.HOT
+    where = "the pods already carry every value" if hot else "the pod template already holds every value"
+    return _part(Effect.INERT, "already_set", f"nothing to do: {where}; make a new plan")
 
 
 def _by_kind(facts: ItemFacts, found: JsonObject) -> EffectPart:

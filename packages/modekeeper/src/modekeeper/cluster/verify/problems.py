@@ -11,7 +11,7 @@ from modekeeper.cluster.wording import group_resource
 from modekeeper.model.cluster import AccessQuestion, ClusterAnswerError
 from modekeeper.model.decision import Actuation
 from modekeeper.model.json_fields import said, text_at
-from modekeeper.model.untrusted import visible
+from modekeeper.model.untrusted import visible, visible_ends
 
 __all__ = ["denied_questions", "is_no_answer", "problems_of"]
 
@@ -84,7 +84,7 @@ def _all(
 
 
 def _problem(kind: BlockerKind, code: str, detail: str) -> VerifyProblem:
-    return VerifyProblem(kind=kind, code=code, detail=visible(detail))
+    return VerifyProblem(kind=kind, code=code, detail=visible_ends(detail))
 
 
 def _silence(facts: ItemFacts, rights: Rights) -> Iterator[VerifyProblem]:
