@@ -55,7 +55,7 @@ class PodLineDecoder:
         decoded = self._strict.decode(stripped)
         if decoded is None:
             return DropReason.INVALID_JSON
-        if decoded in _NO_RECORD:
+        if isinstance(decoded, DropReason) and decoded in _NO_RECORD:
             try:
                 raw = msgspec.json.decode(stripped)
             except (msgspec.MsgspecError, ValueError, RecursionError):
@@ -70,7 +70,7 @@ class PodLineDecoder:
         if not figures:
             return DropReason.NO_TELEMETRY
         decoded = self._records.read(figures, set())
-        if decoded in _NO_RECORD:
+        if isinstance(decoded, DropReason) and decoded in _NO_RECORD:
             decoded = self._timed(figures, ns, decoded)
         # A counter alone is what many lines say that are no telemetry.
         return DropReason.NO_TELEMETRY if decoded is DropReason.MISSING_FIELD else decoded
