@@ -90,16 +90,10 @@ class LineDecoder:
     def header(self, text: str | None) -> None:
         self._table.header = text
 
-    def decode(
-        self, line: bytes, node: str | None = None, gpu_model: str | None = None
-    ) -> Decoded | DropReason | None:
-        """What one line, without its line feed, holds; ``None`` for a CSV header, which is not a record.
-
-        A clean record that names no ``node``, or no ``gpu_model``, gets that given here. One that took the tolerant
-        path does not: whoever gives one has to look.
-        """
+    def decode(self, line: bytes) -> Decoded | DropReason | None:
+        """What one line, without its line feed, holds; ``None`` for a CSV header, which is not a record."""
         if line[:1].isspace() or line[:1] == b"{":
-            return self._strict(line, node, gpu_model)
+            return self.decode_json(line)
         return self._tolerant(line)
 
     def is_header(self, line: bytes) -> bool:
@@ -107,7 +101,14 @@ class LineDecoder:
         line, text = _as_text(line, set())
         return not line.startswith(b"{") and self._table.is_header(text)
 
-    def _strict(self, line: bytes, node: str | None, gpu_model: str | None) -> Decoded | DropReason | None:
+    def decode_json(
+        self, line: bytes, node: str | None = None, gpu_model: str | None = None
+    ) -> Decoded | DropReason | None:
+        """The same of a line that begins with a brace, or with white space.
+
+        A clean record that names no ``node``, or no ``gpu_model``, gets that given here. One that is not clean does
+        not: whoever gives one has to look.
+        """
         if line.count(b"[") + line.count(b"{") <= self._limits.max_depth and b"knob." not in line:
             try:
                 if not line.isascii():

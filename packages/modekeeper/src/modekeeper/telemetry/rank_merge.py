@@ -150,6 +150,11 @@ class RankMerger:
             self._switch()
         self._give_all()
 
+    @property
+    def has_decided(self) -> bool:
+        """Whether there is something to take."""
+        return bool(self._out)
+
     def take(self) -> list[Fate]:
         """What has been decided since the last call, in order."""
         taken, self._out = self._out, []
@@ -248,7 +253,8 @@ class RankMerger:
     # Waiting
 
     def _move(self, reporter: _Reporter, key: Key) -> None:
-        self._do_not_await(reporter)
+        if reporter.awaited:
+            self._do_not_await(reporter)
         reporter.frontier, reporter.awaited = key, True
         self._frontiers[key] = self._frontiers.get(key, 0) + 1
 
@@ -275,8 +281,8 @@ class RankMerger:
         while self._pending:
             first = self._in_order[0]
             # Most often a rank that is waited for is at this very step.
-            waits = first in self._frontiers or self._discovering or self._unheard
-            waits = waits or (self._frontiers and min(self._frontiers) <= first)
+            waits = bool(first in self._frontiers or self._discovering or self._unheard)
+            waits = waits or (bool(self._frontiers) and min(self._frontiers) <= first)
             if waits and not self._is_overdue(first):
                 return
             if waits:

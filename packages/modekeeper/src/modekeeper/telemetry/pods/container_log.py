@@ -180,9 +180,9 @@ class ContainerLog:
             for chunk in chunks:
                 if some := self._stamped(splitter.feed(chunk).lines):
                     yield some
-        if (how.last or previous) and not how.stop.is_set():
-            if some := self._stamped(splitter.finish().lines):
-                yield some
+        is_whole = (how.last or previous) and not how.stop.is_set()
+        if is_whole and (some := self._stamped(splitter.finish().lines)):
+            yield some
 
     def _stamped(self, lines: list[bytes]) -> list[Stamped]:
         found: list[Stamped] = []
@@ -231,13 +231,13 @@ class ContainerLog:
     def _hand_over(self, lines: list[tuple[int, bytes]], how: "_Pass") -> bool:
         if not lines:
             return True
-        items = [
-            Item(ns, ItemKind.LONG_LINE if isinstance(line, LongLine) else ItemKind.LINE, line) for ns, line in lines
-        ]
+        times = [ns for ns, _ in lines]
+        kinds = [ItemKind.LONG_LINE if isinstance(line, LongLine) else ItemKind.LINE for _, line in lines]
+        items = list(map(Item._make, zip(times, kinds, (line for _, line in lines), strict=True)))
         done = self._collator.put(self.inbox, items, wait=how.wait)
         if done:
             self._last_ns, last = lines[done - 1]
-            self.cursor.advance_all([ns for ns, _ in lines[:done]], last)
+            self.cursor.advance_all(times[:done], last)
         return done == len(lines)
 
     def _put(self, item: Item) -> None:

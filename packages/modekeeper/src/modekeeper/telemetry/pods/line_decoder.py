@@ -52,7 +52,7 @@ class PodLineDecoder:
         if not stripped.startswith(_OBJECT):
             # No table: its header would be one of a file, and this is what many pods print.
             return DropReason.INVALID_JSON
-        decoded = self._strict.decode(stripped, facts.node, facts.gpu_model)
+        decoded = self._strict.decode_json(stripped, facts.node, facts.gpu_model)
         if decoded is None:
             return DropReason.INVALID_JSON
         if isinstance(decoded, DropReason) and decoded in _NO_RECORD:

@@ -109,7 +109,8 @@ class PodPipeline:
         sample, rank, repairs = decoded
         arrival = Arrival(sample, rank, label, number, text[:EXCERPT_BYTES], repairs)
         self._merger.push(arrival, self._rank(rank, key), key, ns // 1_000_000 if ns else None)
-        self._settle()
+        if self._merger.has_decided:
+            self._settle()
 
     def flush(self) -> None:
         """The input is over: everything that waits is given."""
