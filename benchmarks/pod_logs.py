@@ -51,8 +51,13 @@ Cost = tuple[float, int]
 LABELS = {"app": "trainer"}
 
 
+def moment_of(pod: int, step: int) -> datetime:
+    """Ten steps a second: all that is printed at once lies within the time that ranks wait for each other."""
+    return T0 + timedelta(milliseconds=100 * step, microseconds=100 * pod)
+
+
 def line(pod: int, step: int) -> bytes:
-    moment = T0 + timedelta(seconds=step, milliseconds=pod)
+    moment = moment_of(pod, step)
     record = {"ts": moment.isoformat(), "step": step, "step_time_ms": 400.0 + pod / 100 + step % 7, "loss": 2.5}
     return json.dumps(record).encode()
 
@@ -68,8 +73,9 @@ class Measured(NamedTuple):
 
 def printed(pod: int, first: int, stop: int) -> list[str]:
     """Lines with the node's time."""
-    moments = (T0 + timedelta(seconds=step, milliseconds=pod) for step in range(first, stop))
-    return [f"{at:%Y-%m-%dT%H:%M:%S.%f}000Z {line(pod, step).decode()}" for step, at in enumerate(moments, first)]
+    return [
+        f"{moment_of(pod, step):%Y-%m-%dT%H:%M:%S.%f}000Z {line(pod, step).decode()}" for step in range(first, stop)
+    ]
 
 
 class MadeUpCluster:
@@ -99,10 +105,10 @@ class MadeUpCluster:
     def logs(self, question: LogQuestion, stop: StopSignal) -> Iterator[bytes]:
         pod = int(question.pod.rpartition("-")[2])
         since = datetime.fromisoformat(question.since_time) if question.since_time else T0
-        first = max(0, int((since - T0).total_seconds()))
+        first = max(0, int((since - T0).total_seconds() * 10))
         chunk = bytearray()
         for step in range(first, self._steps):
-            moment = T0 + timedelta(seconds=step, milliseconds=pod)
+            moment = moment_of(pod, step)
             chunk += f"{moment:%Y-%m-%dT%H:%M:%S.%f}000Z ".encode() + line(pod, step) + b"\n"
             if len(chunk) >= CHUNK:
                 yield bytes(chunk)
@@ -207,7 +213,10 @@ def read_pods(way: str, pods: int, steps: int, there: Reached, seen: Connection)
     assert not source.gaps, source.notes
     source.close()
     reader.close()
-    return time.process_time() - begun, lost(blocks, pods, sure)
+    missing = lost(blocks, pods, sure)
+    if missing:
+        print(f"of {pods} pods, {way}: {source.notes}, {source.counters().dropped_by_reason}", file=sys.stderr)
+    return time.process_time() - begun, missing
 
 
 def measured(way: str, pods: int, steps: int, there: Reached | None, answer: Connection) -> None:
