@@ -1,13 +1,15 @@
-"""What it costs to read the logs of many pods at once. Prints a Markdown table.
+"""What it costs to read the logs of many pods at once. Prints two Markdown tables.
 
-    python benchmarks/pod_logs.py [STEPS] [--rounds N]
+    python -m benchmarks.pod_logs [STEPS] [--rounds N] [--only made-up|kwok]
 
-A workload of 10, 50, 100 and 200 pods, each a rank that prints one JSON line a step. Its logs are made up as they are
-read, in pieces of 32 KiB, so the memory is that of reading. The peer is the same number of such lines read from a file
-by ``--source file``. Each size and each way has a process of its own; the ways take turns.
+A workload of 10, 50, 100 and 200 pods, each a rank that prints one JSON line a step. Each size and each way has a
+process of its own; they take turns. ``once`` reads to the end and stops; ``live`` follows every pod in a thread until
+all steps are there. A sample is lost where a step is missing, or lacks a rank.
 
-``once`` reads to the end and stops; ``live`` follows every pod in a thread until all steps are there. A sample is lost
-where a step is missing, or lacks a rank.
+- ``made-up``: the pure cost. The logs are made up as they are read, in pieces of 32 KiB, and what that takes is taken
+  off. The peer is the same number of such lines read from a file by ``--source file``.
+- ``kwok``: through a real API server, from pods that kwok says it runs, with all that connections cost. Of the live
+  ones the second half is printed when the first has been read.
 """
 
 import argparse
@@ -15,17 +17,22 @@ import json
 import multiprocessing
 import resource
 import statistics
+import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
+from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
+from benchmarks.pod_logs_kwok import NAMESPACE, running_workloads
+from tests.cluster.control_plane import ControlPlaneError
 
 from modekeeper.cli.clocks import SystemClock
+from modekeeper.cluster.opening import ClusterChoice, open_reader
 from modekeeper.model.block import SampleBlock
 from modekeeper.model.cluster import ClusterContext, LogQuestion, ObjectList, ObjectRef
 from modekeeper.ports.clock import StopSignal
@@ -37,16 +44,38 @@ PODS = (10, 50, 100, 200)
 STEPS = 600
 ROUNDS = 3
 CHUNK = 32 << 10
+HELD = 64
 T0 = datetime(2026, 1, 31, 9, tzinfo=UTC)
 Cost = tuple[float, int]
 """Seconds of CPU, and samples lost."""
 LABELS = {"app": "trainer"}
 
 
+def moment_of(pod: int, step: int) -> datetime:
+    """Ten steps a second: all that is printed at once lies within the time that ranks wait for each other."""
+    return T0 + timedelta(milliseconds=100 * step, microseconds=100 * pod)
+
+
 def line(pod: int, step: int) -> bytes:
-    moment = T0 + timedelta(seconds=step, milliseconds=pod)
+    moment = moment_of(pod, step)
     record = {"ts": moment.isoformat(), "step": step, "step_time_ms": 400.0 + pod / 100 + step % 7, "loss": 2.5}
     return json.dumps(record).encode()
+
+
+class Measured(NamedTuple):
+    """What one process took."""
+
+    cpu_s: float
+    wall_s: float
+    peak_mib: float
+    lost: int
+
+
+def printed(pod: int, first: int, stop: int) -> list[str]:
+    """Lines with the node's time."""
+    return [
+        f"{moment_of(pod, step):%Y-%m-%dT%H:%M:%S.%f}000Z {line(pod, step).decode()}" for step in range(first, stop)
+    ]
 
 
 class MadeUpCluster:
@@ -76,10 +105,10 @@ class MadeUpCluster:
     def logs(self, question: LogQuestion, stop: StopSignal) -> Iterator[bytes]:
         pod = int(question.pod.rpartition("-")[2])
         since = datetime.fromisoformat(question.since_time) if question.since_time else T0
-        first = max(0, int((since - T0).total_seconds()))
+        first = max(0, int((since - T0).total_seconds() * 10))
         chunk = bytearray()
         for step in range(first, self._steps):
-            moment = T0 + timedelta(seconds=step, milliseconds=pod)
+            moment = moment_of(pod, step)
             chunk += f"{moment:%Y-%m-%dT%H:%M:%S.%f}000Z ".encode() + line(pod, step) + b"\n"
             if len(chunk) >= CHUNK:
                 yield bytes(chunk)
@@ -151,45 +180,136 @@ WAYS: dict[str, Callable[[int, int], Cost]] = {
 }
 
 
-def measured(way: str, pods: int, steps: int, answer: Any) -> None:
-    cost_s, missing = WAYS[way](pods, steps)
-    answer.send((cost_s, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, missing))
+class Reached(NamedTuple):
+    """Where the pods of kwok are."""
+
+    kubeconfig: Path
+    environment: Mapping[str, str]
 
 
-def run(way: str, pods: int, steps: int) -> tuple[float, float, int]:
+def read_pods(way: str, pods: int, steps: int, there: Reached, seen: Connection) -> Cost:
+    """Read the workload ``pods-N`` through the API server, and say on the way when half of its lines are in."""
+    begun = time.process_time()
+    chosen = ClusterChoice(kubeconfig=there.kubeconfig)
+    reader = open_reader(chosen, clock=SystemClock(), environment=there.environment)
+    choice = PodLogsChoice(namespace=NAMESPACE, workload=f"pods-{pods}", settle_s=0.01)
+    source = open_pod_logs(reader, choice, live=way == "live")
+    stop = threading.Event()
+    blocks: list[SampleBlock] = []
+    sure = steps
+    if way == "live":
+        # The newest steps wait to be put in order, and have not been counted.
+        sure = steps - HELD
+        told = False
+        while (read := source.counters().read_total) < pods * sure:
+            blocks += source.blocks(stop)
+            if not told and read >= pods * (steps // 2 - HELD):
+                seen.send("half")
+                told = True
+            time.sleep(0.1)
+    else:
+        blocks += source.blocks(stop)
+    blocks += source.flush()
+    assert not source.gaps, source.notes
+    source.close()
+    reader.close()
+    missing = lost(blocks, pods, sure)
+    if missing:
+        print(f"of {pods} pods, {way}: {source.notes}, {source.counters().dropped_by_reason}", file=sys.stderr)
+    return time.process_time() - begun, missing
+
+
+def measured(way: str, pods: int, steps: int, there: Reached | None, answer: Connection) -> None:
+    began = time.perf_counter()
+    cost_s, missing = WAYS[way](pods, steps) if there is None else read_pods(way, pods, steps, there, answer)
+    peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    answer.send(Measured(cost_s, time.perf_counter() - began, peak_mib, missing))
+
+
+def run(
+    way: str, pods: int, steps: int, there: Reached | None = None, at_half: Callable[[], None] | None = None
+) -> Measured:
+    """In a process of its own."""
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=measured, args=(way, pods, steps, sender))
+    process = context.Process(target=measured, args=(way, pods, steps, there, sender))
     process.start()
-    result = cast(tuple[float, float, int], receiver.recv())
+    sender.close()
+    result = receiver.recv()
+    if result == "half" and at_half is not None:
+        at_half()
+        result = receiver.recv()
     process.join()
-    return result
+    return cast(Measured, result)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("steps", nargs="?", type=int, default=STEPS)
-    parser.add_argument("--rounds", type=int, default=ROUNDS)
-    chosen = parser.parse_args()
+def in_process(steps: int, rounds: int) -> None:
+    """The table of the pure cost."""
     print("| pods | lines | way | CPU us a line | x file | peak MiB | steps lost |\n|--:|--:|---|--:|--:|--:|--:|")
     for pods in PODS:
-        results: dict[str, list[tuple[float, float, int]]] = {way: [] for way in WAYS}
-        for _ in range(chosen.rounds):
+        results: dict[str, list[Measured]] = {way: [] for way in WAYS}
+        for _ in range(rounds):
             for way, found in results.items():
-                found.append(run(way, pods, chosen.steps))
-        lines = pods * chosen.steps
-        made = [cost for cost, _, _ in results["making the lines up"]]
+                found.append(run(way, pods, steps))
+        lines = pods * steps
+        made = [each.cpu_s for each in results["making the lines up"]]
         for way in ("file", "once", "live"):
             # A file is written before it is read; the other lines are made up meanwhile.
-            own = [0.0] * chosen.rounds if way == "file" else made
-            costs = [(cost - making) / lines * 1e6 for (cost, _, _), making in zip(results[way], own, strict=True)]
-            files = [cost / lines * 1e6 for cost, _, _ in results["file"]]
+            own = [0.0] * rounds if way == "file" else made
+            costs = [(each.cpu_s - making) / lines * 1e6 for each, making in zip(results[way], own, strict=True)]
+            files = [each.cpu_s / lines * 1e6 for each in results["file"]]
             ratio = statistics.median(cost / file for cost, file in zip(costs, files, strict=True))
-            peak = max(peak for _, peak, _ in results[way])
-            missing = max(missing for _, _, missing in results[way])
-            figures = (f"{statistics.median(costs):.1f}", f"{ratio:.1f}", f"{peak:.0f}", str(missing))
+            figures = (f"{statistics.median(costs):.1f}", f"{ratio:.1f}", *_worst(results[way]))
             print(f"| {pods} | {lines:,} | {way} | {' | '.join(figures)} |", flush=True)
 
 
+def through_the_api_server(steps: int, rounds: int) -> None:
+    """The table of kwok pods.
+
+    Raises:
+        ControlPlaneError: Kubernetes or kwok are not there, or did not start.
+    """
+    results: dict[tuple[str, int], list[Measured]] = {(way, pods): [] for way in ("once", "live") for pods in PODS}
+    with running_workloads(PODS, printed) as (kubeconfig, environment, writers):
+        there = Reached(kubeconfig, environment)
+        for _ in range(rounds):
+            for (way, pods), found in results.items():
+                writer = writers[pods]
+                writer.begin(steps // 2 if way == "live" else steps)
+                found.append(run(way, pods, steps, there, lambda w=writer: w.go_on(steps // 2, steps)))  # type: ignore[misc]
+    print("| pods | lines | way | CPU ms a pod | x 10 pods | wall ms a pod | CPU us a line | peak MiB | steps lost |")
+    print("|--:|--:|---|--:|--:|--:|--:|--:|--:|")
+    for (way, pods), found in results.items():
+        costs = [each.cpu_s / pods * 1e3 for each in found]
+        first = [each.cpu_s / PODS[0] * 1e3 for each in results[way, PODS[0]]]
+        ratio = statistics.median(cost / few for cost, few in zip(costs, first, strict=True))
+        cost = statistics.median(costs)
+        wall = statistics.median(each.wall_s / pods * 1e3 for each in found)
+        figures = (f"{cost:.1f}", f"{ratio:.2f}", f"{wall:.1f}", f"{cost / steps * 1e3:.1f}", *_worst(found))
+        print(f"| {pods} | {pods * steps:,} | {way} | {' | '.join(figures)} |", flush=True)
+
+
+def _worst(found: list[Measured]) -> tuple[str, str]:
+    return f"{max(each.peak_mib for each in found):.0f}", str(max(each.lost for each in found))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("steps", nargs="?", type=int, default=STEPS)
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--only", choices=("made-up", "kwok"), help="one of the two tables")
+    chosen = parser.parse_args()
+    if chosen.only != "kwok":
+        in_process(chosen.steps, chosen.rounds)
+        print(flush=True)
+    if chosen.only != "made-up":
+        try:
+            through_the_api_server(chosen.steps, chosen.rounds)
+        except ControlPlaneError as error:
+            print(f"NOT measured against a real Kubernetes: {error}", flush=True)
+            return 1 if chosen.only else 0
+    return 0
+
+
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

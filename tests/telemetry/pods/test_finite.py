@@ -23,6 +23,7 @@ from modekeeper.model.cluster import ClusterUnreachableError
 from modekeeper.model.errors import BadInputError, FailedError
 from modekeeper.telemetry.pods.followers import FollowLimits
 from modekeeper.telemetry.pods.replay import open_recording
+from modekeeper.telemetry.pods.selection import NAMESPACES
 from modekeeper.telemetry.recorder import RawRecorder
 
 QUICK = FollowLimits(first_retry_s=0.001, longest_retry_s=0.002, round_wait_s=0.002, idle_s=0.002)
@@ -189,10 +190,25 @@ def test_several_containers_are_asked_about() -> None:
 def test_no_workload_and_no_pods_are_said() -> None:
     cluster = MemoryCluster()
     deployment(cluster)
-    with pytest.raises(BadInputError, match="there is no Deployment 'other'"):
+    with pytest.raises(BadInputError, match="there is no Deployment 'other' in namespace 'default': there is: trainer"):
         source_of(cluster, workload="other")
     with pytest.raises(FailedError, match="has no pods"):
         drained(source_of(cluster))
+
+
+def test_a_name_that_was_mistyped_is_put_right() -> None:
+    cluster = MemoryCluster()
+    deployment(cluster)
+    cluster.put(NAMESPACES, {"metadata": {"name": "default"}})
+    with pytest.raises(BadInputError, match="no Deployment 'trainr' in namespace 'default': did you mean 'trainer'\\?"):
+        source_of(cluster, workload="trainr")
+    with pytest.raises(BadInputError, match="there is no namespace 'defalt': did you mean 'default'\\?"):
+        source_of(cluster, namespace="defalt")
+    with pytest.raises(BadInputError, match="no StatefulSet 'trainer' in namespace 'default', nor any other Stateful"):
+        source_of(cluster, kind="StatefulSet")
+    cluster.fail("list", cluster.failure(403, "Forbidden", "no"), times=None)
+    with pytest.raises(BadInputError, match=r"no Deployment 'trainr' in namespace 'default'\. Name another one"):
+        source_of(cluster, workload="trainr")
 
 
 def test_lines_for_people_are_read_where_nothing_else_is_promised() -> None:

@@ -67,6 +67,10 @@ def found(line: str, facts: PodFacts = FACTS) -> dict[str, Any] | DropReason:
         ("step=1 step_time_ms=5 knob.concurrency=4", {"step": 1, "step_time_ms": 5.0, "knobs": {"concurrency": 4.0}}),
         ('time="2026-01-31T09:00:00Z" level=info step=3 loss=1', {"step": 3, "loss": 1.0, "own_time": True}),
         ("time: 0.4 step: 3 loss: 1", {"step": 3, "loss": 1.0}),
+        (
+            'time="2026-01-31T09:00:00Z" step=3 loss=1 knob.concurrency=4',
+            {"step": 3, "loss": 1.0, "knobs": {"concurrency": 4.0}, "own_time": True},
+        ),
         ("gpu_util=93% step=2", {"step": 2, "gpu_util_pct": 93.0}),
         # Nobody knows the unit.
         ("step=2 loss=1 step_time=0.4", {"step": 2, "loss": 1.0}),
@@ -85,6 +89,10 @@ def test_lines_for_people(line: str, expected: object) -> None:
     [
         ('{"ts": "2026-01-31T09:00:00Z", "step": 1, "loss": 2}', {"step": 1, "loss": 2.0, "own_time": True}),
         ('{"step": 1, "loss": 2}', {"step": 1, "loss": 2.0}),
+        (
+            '{"ts": "2026-01-31T09:00:00Z", "step_time_ms": 5, "knobs": {"concurrency": 4}}',
+            {"step_time_ms": 5.0, "knobs": {"concurrency": 4.0}, "own_time": True},
+        ),
         ('{"ts": "soon", "step": 1, "loss": 2}', {"step": 1, "loss": 2.0}),
         ("step=1 loss=2", DropReason.INVALID_JSON),
         ("ts,step_time_ms", DropReason.INVALID_JSON),

@@ -187,6 +187,7 @@ def _prometheus(
         url=choice.prometheus.url or "",
         namespace=choice.target.namespace,
         workload=choice.target.name,
+        pods=choice.prometheus.pods,
         container=choice.container,
         metrics=choice.prometheus.metrics,
         gpu=choice.prometheus.gpu,
@@ -194,6 +195,8 @@ def _prometheus(
     )
     if choice.prometheus.step_s is not None:
         asked = msgspec.structs.replace(asked, step_s=choice.prometheus.step_s)
+    if choice.prometheus.settle_s is not None:
+        asked = msgspec.structs.replace(asked, settle_s=choice.prometheus.settle_s)
     if choice.duration_s is not None and not choice.follow:
         asked = msgspec.structs.replace(asked, window_s=choice.duration_s)
     source = open_prometheus(asked, clock=clock, environment=os.environ, recorder=recorder)

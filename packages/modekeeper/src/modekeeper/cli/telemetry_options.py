@@ -24,6 +24,8 @@ class PrometheusOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     url: str | None = None
     step_s: float | None = None
+    settle_s: float | None = None
+    pods: tuple[str, ...] = ()
     metrics: tuple[str, ...] = ()
     gpu: bool = True
 
@@ -202,6 +204,19 @@ def _prometheus(prefix: str) -> list[Callable[..., Any]]:
             "telemetry__prometheus_step_s",
             type=DURATION,
             help="One sample every so long; at least the scrape interval. 15s by default.",
+        ),
+        click.option(
+            f"--{prefix}prometheus-settle",
+            "telemetry__prometheus_settle_s",
+            type=DURATION,
+            help="How long a scrape may take to arrive: samples are so old when they are read. 30s by default.",
+        ),
+        click.option(
+            f"--{prefix}prometheus-pod",
+            "telemetry__prometheus_pods",
+            multiple=True,
+            metavar="NAME",
+            help="The exact pods, instead of those that are called after the workload. May be repeated.",
         ),
         click.option(
             f"--{prefix}prometheus-metric",

@@ -1,12 +1,23 @@
 """Fields of objects from outside: what is not of the expected type is not there."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from modekeeper.model.cluster import JsonObject
 from modekeeper.model.untrusted import visible
 
-__all__ = ["at", "flag_at", "items_at", "labels_of", "mapping_at", "said", "text_at", "texts_at", "whole_at"]
+__all__ = [
+    "at",
+    "flag_at",
+    "items_at",
+    "labels_of",
+    "mapping_at",
+    "names_of",
+    "said",
+    "text_at",
+    "texts_at",
+    "whole_at",
+]
 
 _LONGEST_SAID = 120
 
@@ -58,6 +69,11 @@ def texts_at(found: Any, *path: str | int) -> dict[str, str]:
 def labels_of(found: Any) -> dict[str, str]:
     """The labels of an object."""
     return texts_at(found, "metadata", "labels")
+
+
+def names_of(found: Iterable[JsonObject]) -> tuple[str, ...]:
+    """The names of objects, sorted."""
+    return tuple(sorted(name for item in found if (name := text_at(item, "metadata", "name"))))
 
 
 def said(text: str | None) -> str:

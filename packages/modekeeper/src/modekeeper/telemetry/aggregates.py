@@ -5,6 +5,7 @@ Sums and means are correctly rounded (``math.fsum``), so the order in which rank
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import msgspec
 
@@ -65,10 +66,19 @@ class _Merge:
         self.ranks = ranks
         self.notes = notes
         self.disagreed = False
+        rows = (msgspec.structs.astuple(each.sample) for each in ranks)
+        self._columns = dict(zip(Sample.__struct_fields__, zip(*rows, strict=True), strict=True))
+
+    def column(self, name: str) -> tuple[Any, ...]:
+        """Of each rank, in their order."""
+        return self._columns[name]
 
     def values(self, name: str) -> list[float]:
-        found = (getattr(each.sample, name) for each in self.ranks)
-        return [value for value in found if value is not None]
+        column = self._columns[name]
+        missing = column.count(None)
+        if not missing:
+            return list(column)
+        return [] if missing == len(column) else [value for value in column if value is not None]
 
     def largest(self, name: str) -> float | None:
         return max(self.values(name), default=None)
@@ -97,33 +107,28 @@ class _Merge:
             self.notes.append(text)
 
     def first(self, name: str) -> str | None:
-        found = (getattr(each.sample, name) for each in self.ranks)
-        return next((value for value in found if value is not None), None)
+        return next((value for value in self._columns[name] if value is not None), None)
 
     def gpu_memory(self) -> tuple[float | None, float | None]:
         """Used and total of the fullest; each on its own where no rank has both."""
-        samples = [each.sample for each in self.ranks]
-        both = [
-            (sample.gpu_mem_used_mb / sample.gpu_mem_total_mb, sample.gpu_mem_used_mb, sample.gpu_mem_total_mb)
-            for sample in samples
-            if sample.gpu_mem_used_mb is not None and sample.gpu_mem_total_mb
-        ]
+        pairs = zip(self.column("gpu_mem_used_mb"), self.column("gpu_mem_total_mb"), strict=True)
+        both = [(used / total, used, total) for used, total in pairs if used is not None and total]
         if both:
             _, used, total = max(both)
             return used, total
         return self.largest("gpu_mem_used_mb"), self.largest("gpu_mem_total_mb")
 
     def gpu_model(self) -> str | None:
-        known = [each.sample for each in self.ranks if each.sample.gpu_model is not None]
-        if len({sample.gpu_model for sample in known}) <= 1:
-            return known[0].gpu_model if known else None
+        if len({*self.column("gpu_model"), None}) - 1 <= 1:
+            return self.first("gpu_model")
         self.note("ranks run on different GPU models")
+        known = [each.sample for each in self.ranks if each.sample.gpu_model is not None]
         return max(known, key=lambda s: -1.0 if s.step_time_ms is None else s.step_time_ms).gpu_model
 
     def knobs(self) -> dict[str, float] | None:
         values: dict[str, set[float]] = {}
-        for each in self.ranks:
-            for name, value in (each.sample.knobs or {}).items():
+        for knobs in self.column("knobs"):
+            for name, value in (knobs or {}).items():
                 values.setdefault(name, set()).add(value)
         agreed: dict[str, float] = {}
         for name, found in sorted(values.items()):
@@ -172,7 +177,7 @@ def merged_sample(
     workers = _workers(ranks, width)
     used, total = merge.gpu_memory()
     sample = Sample(
-        ts_ms=max(each.sample.ts_ms for each in ranks),
+        ts_ms=max(merge.column("ts_ms")),
         step=ranks[0].sample.step,
         step_time_ms=merge.largest("step_time_ms"),
         loss=merge.mean("loss"),
@@ -205,21 +210,20 @@ def placed(sample: Sample, rank: int, width: int) -> Sample:
 
 
 def _all_same(values: list[float]) -> bool:
-    return all(value == values[0] for value in values)
+    return values.count(values[0]) == len(values)
 
 
 def _workers(ranks: Sequence[RankSample], width: int) -> tuple[float, ...] | None:
     """The step time of each rank; where a rank speaks for all, what it says of those who said nothing."""
+    named = [(each.rank, listed) for each in ranks if (listed := each.sample.worker_latencies_ms)]
     row = [math.nan] * width
-    for each in ranks:
-        listed = each.sample.worker_latencies_ms or ()
+    for _, listed in named:
         if len(listed) > 1:
             row += [math.nan] * (len(listed) - len(row))
             row[: len(listed)] = listed
-    for each in ranks:
-        listed = each.sample.worker_latencies_ms or ()
-        if len(listed) == 1 and each.rank < len(row):
-            row[each.rank] = listed[0]
+    for rank, listed in named:
+        if len(listed) == 1 and rank < len(row):
+            row[rank] = listed[0]
     return None if all(math.isnan(latency) for latency in row) else tuple(row)
 
 

@@ -93,7 +93,7 @@ class LineDecoder:
     def decode(self, line: bytes) -> Decoded | DropReason | None:
         """What one line, without its line feed, holds; ``None`` for a CSV header, which is not a record."""
         if line[:1].isspace() or line[:1] == b"{":
-            return self._strict(line)
+            return self.decode_json(line)
         return self._tolerant(line)
 
     def is_header(self, line: bytes) -> bool:
@@ -101,7 +101,14 @@ class LineDecoder:
         line, text = _as_text(line, set())
         return not line.startswith(b"{") and self._table.is_header(text)
 
-    def _strict(self, line: bytes) -> Decoded | DropReason | None:
+    def decode_json(
+        self, line: bytes, node: str | None = None, gpu_model: str | None = None
+    ) -> Decoded | DropReason | None:
+        """The same of a line that begins with a brace, or with white space.
+
+        A clean record that names no ``node``, or no ``gpu_model``, gets that given here. One that is not clean does
+        not: whoever gives one has to look.
+        """
         if line.count(b"[") + line.count(b"{") <= self._limits.max_depth and b"knob." not in line:
             try:
                 if not line.isascii():
@@ -111,10 +118,10 @@ class LineDecoder:
                 return self._tolerant(line)
             values = msgspec.structs.astuple(wire)
             if values[_FIRST_OTHER:] == _NO_OTHERS:
-                return self._clean(values) or self._tolerant(line)
+                return self._clean(values, node, gpu_model) or self._tolerant(line)
         return self._tolerant(line)
 
-    def _clean(self, values: tuple[Any, ...]) -> Decoded | None:
+    def _clean(self, values: tuple[Any, ...], node_given: str | None, gpu_model_given: str | None) -> Decoded | None:
         """The record where nothing needs a second look, else ``None``."""
         # In the order of ``FIELDS``.
         (
@@ -151,8 +158,8 @@ class LineDecoder:
             seq_len=seq_len,
             worker_latencies_ms=workers,
             worker_groups=groups,
-            node=None if node is None else self.known_name(node),
-            gpu_model=None if gpu_model is None else self.known_name(gpu_model),
+            node=node_given if node is None else self.known_name(node),
+            gpu_model=gpu_model_given if gpu_model is None else self.known_name(gpu_model),
             phase=None if phase is None else self.known_name(phase),
             knobs=knobs or None,
         )

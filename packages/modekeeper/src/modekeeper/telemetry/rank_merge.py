@@ -150,6 +150,11 @@ class RankMerger:
             self._switch()
         self._give_all()
 
+    @property
+    def has_decided(self) -> bool:
+        """Whether there is something to take."""
+        return bool(self._out)
+
     def take(self) -> list[Fate]:
         """What has been decided since the last call, in order."""
         taken, self._out = self._out, []
@@ -195,15 +200,16 @@ class RankMerger:
     def _heard(self, rank: int, stream: str, sample: Sample) -> _Reporter:
         self._unheard.pop(stream, None)
         reporter = self._reporters.get(rank)
-        if reporter is None:
-            reporter = self._reporters[rank] = _Reporter(stream)
-        if stream in reporter.replaced:
-            return reporter
-        if reporter.stream != stream and reporter.alive:
-            # A pod that is about to end goes on printing while the one that takes its place begins.
-            reporter.replaced.append(reporter.stream)
-        reporter.stream, reporter.alive = stream, True
-        self._ranks_of.setdefault(stream, set()).add(rank)
+        if reporter is None or reporter.stream != stream or not reporter.alive:
+            if reporter is None:
+                reporter = self._reporters[rank] = _Reporter(stream)
+            if stream in reporter.replaced:
+                return reporter
+            if reporter.stream != stream and reporter.alive:
+                # A pod that is about to end goes on printing while the one that takes its place begins.
+                reporter.replaced.append(reporter.stream)
+            reporter.stream, reporter.alive = stream, True
+            self._ranks_of.setdefault(stream, set()).add(rank)
         if sample.throughput is not None:
             reporter.throughput = True
         if sample.worker_groups is not None and len(sample.worker_groups) == 1:
@@ -247,7 +253,8 @@ class RankMerger:
     # Waiting
 
     def _move(self, reporter: _Reporter, key: Key) -> None:
-        self._do_not_await(reporter)
+        if reporter.awaited:
+            self._do_not_await(reporter)
         reporter.frontier, reporter.awaited = key, True
         self._frontiers[key] = self._frontiers.get(key, 0) + 1
 
@@ -273,7 +280,9 @@ class RankMerger:
         self._discovering = self._discovering and len(self._pending) <= self._limits.discovery_steps
         while self._pending:
             first = self._in_order[0]
-            waits = self._discovering or self._unheard or (self._frontiers and min(self._frontiers) <= first)
+            # Most often a rank that is waited for is at this very step.
+            waits = bool(first in self._frontiers or self._discovering or self._unheard)
+            waits = waits or (bool(self._frontiers) and min(self._frontiers) <= first)
             if waits and not self._is_overdue(first):
                 return
             if waits:
@@ -282,7 +291,7 @@ class RankMerger:
 
     def _is_overdue(self, key: Key) -> bool:
         waiting = len(self._pending)
-        if waiting > self._most_steps():
+        if waiting > self._limits.window_steps and waiting > self._most_steps():
             return True
         return waiting > _KEYS_BEFORE_TIME_COUNTS and self._now_ms - self._pending[key].since_ms > self._window_ms
 

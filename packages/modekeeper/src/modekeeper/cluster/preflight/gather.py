@@ -9,7 +9,7 @@ from modekeeper.cluster.preflight.asking import Question, answer_of, ask_all
 from modekeeper.cluster.preflight.facts import Facts, NoAnswer, Subject, Why
 from modekeeper.cluster.preflight.rights import rights
 from modekeeper.model.cluster import AccessQuestion, ClusterContext, JsonObject, ObjectRef, Resource
-from modekeeper.model.json_fields import text_at
+from modekeeper.model.json_fields import names_of
 from modekeeper.policy.wording import listed
 from modekeeper.ports.cluster import ClusterReader
 
@@ -129,8 +129,7 @@ def _with_names(reader: ClusterReader, facts: Facts) -> Facts:
     listed = answer_of(Question(lambda: reader.list(resource, subject.namespace, limit=MOST_NAMES).items, needs))
     if isinstance(listed, NoAnswer):
         return msgspec.structs.replace(facts, names=listed)
-    names = (text_at(item, "metadata", "name") for item in listed)
-    return msgspec.structs.replace(facts, names=tuple(sorted(name for name in names if name)))
+    return msgspec.structs.replace(facts, names=names_of(listed))
 
 
 def _may_i(reader: ClusterReader, question: AccessQuestion) -> Question[bool]:

@@ -16,10 +16,10 @@ from modekeeper.ports.cluster import ClusterReader
 from modekeeper.telemetry.counting import escape
 from modekeeper.telemetry.lines import LineSplitter, LongLine
 from modekeeper.telemetry.pods.collator import Collator, Inbox, Item, ItemKind
-from modekeeper.telemetry.pods.cursor import LogCursor, LogPlace, Resumption
+from modekeeper.telemetry.pods.cursor import LogCursor, LogPlace, Resumption, Stamped
 from modekeeper.telemetry.pods.facts import PodFacts, mapping, text_of
 from modekeeper.telemetry.pods.selection import PODS
-from modekeeper.telemetry.pods.stamps import split_stamp
+from modekeeper.telemetry.pods.stamps import stamp_of
 
 __all__ = ["ContainerLog", "PassEnd"]
 
@@ -111,11 +111,11 @@ class ContainerLog:
 
     def put_gap(self, why: str) -> None:
         """Say that lines may be missing here."""
-        self._put(Item(self._last_ns, ItemKind.GAP, why.encode()), wait=True)
+        self._put(Item(self._last_ns, ItemKind.GAP, why.encode()))
 
     def put_end(self) -> None:
         """Say that nothing more comes."""
-        self._put(Item(self._last_ns, ItemKind.END, b""), wait=True)
+        self._put(Item(self._last_ns, ItemKind.END, b""))
 
     # One pass
 
@@ -123,17 +123,16 @@ class ContainerLog:
         place = self.cursor.place
         resumption = Resumption(place)
         with contextlib.closing(self._lines(how, previous=False)) as lines:
-            for ns, line in lines:
+            for some in lines:
                 if place is None and not self._is_known():
                     return PassEnd.GONE
-                was_lost = resumption.lost
-                new = resumption.take(ns, line)
-                if resumption.lost and not was_lost:
-                    end = self._find_out(how)
-                    if end is not PassEnd.QUIET:
-                        return end
-                if not self._hand_over(new, how):
-                    return PassEnd.FULL
+                for new, lost_now in resumption.sift(some):
+                    if lost_now:
+                        end = self._find_out(how)
+                        if end is not PassEnd.QUIET:
+                            return end
+                    if not self._hand_over(new, how):
+                        return PassEnd.FULL
         if how.stop.is_set() or not self._hand_over(resumption.end(), how):
             return PassEnd.FULL
         return PassEnd.QUIET
@@ -155,15 +154,14 @@ class ContainerLog:
         resumption = Resumption(place)
         try:
             with contextlib.closing(self._lines(how, previous=True)) as lines:
-                for ns, line in lines:
+                for some in lines:
                     if place is None and not self._is_known():
                         return PassEnd.GONE, False
-                    was_lost = resumption.lost
-                    new = resumption.take(ns, line)
-                    if resumption.lost and not was_lost:
-                        self.put_gap("the container was started again more than once while nobody read its log")
-                    if not self._hand_over(new, how):
-                        return PassEnd.FULL, False
+                    for new, lost_now in resumption.sift(some):
+                        if lost_now:
+                            self.put_gap("the container was started again more than once while nobody read its log")
+                        if not self._hand_over(new, how):
+                            return PassEnd.FULL, False
         except ClusterAnswerError as error:
             if error.status == BAD_REQUEST:
                 return PassEnd.QUIET, False
@@ -173,23 +171,28 @@ class ContainerLog:
         # Which instance it was is told by the next pass, which looks for the last line of this one.
         return (PassEnd.AGAIN if resumption.lost else PassEnd.QUIET), resumption.found
 
-    def _lines(self, how: "_Pass", *, previous: bool) -> Generator[tuple[int, bytes]]:
+    def _lines(self, how: "_Pass", *, previous: bool) -> Generator[list[Stamped]]:
+        """Lines that came together, never none."""
         splitter = LineSplitter(self._max_line_bytes)
         with contextlib.closing(
             _closable(self._reader.logs(self._question(how, previous=previous), how.stop))
         ) as chunks:
             for chunk in chunks:
-                yield from self._stamped(splitter.feed(chunk).lines)
-        if (how.last or previous) and not how.stop.is_set():
-            yield from self._stamped(splitter.finish().lines)
+                if some := self._stamped(splitter.feed(chunk).lines):
+                    yield some
+        is_whole = (how.last or previous) and not how.stop.is_set()
+        if is_whole and (some := self._stamped(splitter.finish().lines)):
+            yield some
 
-    def _stamped(self, lines: list[bytes]) -> Iterator[tuple[int, bytes]]:
+    def _stamped(self, lines: list[bytes]) -> list[Stamped]:
+        found: list[Stamped] = []
         for line in lines:
-            stamped = split_stamp(line)
-            if stamped is None:
+            ns = stamp_of(line)
+            if ns is None:
                 self.node_said = escape(line)
             else:
-                yield stamped[0], line
+                found.append((ns, line))
+        return found
 
     def _question(self, how: "_Pass", *, previous: bool) -> LogQuestion:
         place = self.cursor.place
@@ -226,16 +229,19 @@ class ContainerLog:
     # Handing over
 
     def _hand_over(self, lines: list[tuple[int, bytes]], how: "_Pass") -> bool:
-        for ns, line in lines:
-            kind = ItemKind.LONG_LINE if isinstance(line, LongLine) else ItemKind.LINE
-            if not self._put(Item(ns, kind, line), wait=how.wait):
-                return False
-            self.cursor.advance(ns, line)
-            self._last_ns = ns
-        return True
+        if not lines:
+            return True
+        times = [ns for ns, _ in lines]
+        kinds = [ItemKind.LONG_LINE if isinstance(line, LongLine) else ItemKind.LINE for _, line in lines]
+        items = list(map(Item._make, zip(times, kinds, (line for _, line in lines), strict=True)))
+        done = self._collator.put(self.inbox, items, wait=how.wait)
+        if done:
+            self._last_ns, last = lines[done - 1]
+            self.cursor.advance_all(times[:done], last)
+        return done == len(lines)
 
-    def _put(self, item: Item, *, wait: bool) -> bool:
-        return self._collator.put(self.inbox, item, wait=wait)
+    def _put(self, item: Item) -> None:
+        self._collator.put(self.inbox, [item], wait=True)
 
 
 class _Pass(NamedTuple):

@@ -7,6 +7,9 @@ the container was started again or the node has thrown the line away; whoever re
 """
 
 import zlib
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from operator import lt
 
 import msgspec
 
@@ -59,6 +62,18 @@ class LogCursor:
         self._newest_ns = max(self._newest_ns, ns)
         self._last = line
 
+    def advance_all(self, times: Sequence[int], last: bytes) -> None:
+        """Lines were taken: their times in nanoseconds, at least one, and the last of them."""
+        if times[0] > self._newest_ns and all(map(lt, times, islice(times, 1, None))):
+            # Each has a time of its own, as nearly all have.
+            self._times.update(dict.fromkeys(times[-_REMEMBERED_TIMES:], 1))
+            while len(self._times) > _REMEMBERED_TIMES:
+                del self._times[next(iter(self._times))]
+            self._newest_ns, self._last = times[-1], last
+            return
+        for ns in times:
+            self.advance(ns, last)
+
     @property
     def place(self) -> LogPlace | None:
         """Where it is; ``None`` before the first line."""
@@ -85,6 +100,16 @@ class Resumption:
         self.found = place is None
         """Whether the last line taken has come: what follows is new."""
         self.lost = False
+
+    def sift(self, lines: list[Stamped]) -> Iterator[tuple[list[Stamped], bool]]:
+        """The lines that are known to be new, in parts; and whether before a part the last line taken became lost."""
+        at = 0
+        while at < len(lines) and self._place is not None and not self.found and not self.lost:
+            new = self.take(*lines[at])
+            at += 1
+            yield new, self.lost
+        if at < len(lines):
+            yield lines[at:] if at else lines, False
 
     def take(self, ns: int, line: bytes) -> list[Stamped]:
         """The lines that are known to be new now."""

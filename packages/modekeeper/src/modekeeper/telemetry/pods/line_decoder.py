@@ -34,7 +34,7 @@ class PodLineDecoder:
             ns: the node's time of it, in nanoseconds since 1970.
             facts: whose it is.
         """
-        decoded = self._jsonl(text, ns) if facts.strict else self._loose(text, ns)
+        decoded = self._jsonl(text, ns, facts) if facts.strict else self._loose(text, ns)
         if isinstance(decoded, DropReason):
             return decoded
         sample = decoded.sample
@@ -45,17 +45,17 @@ class PodLineDecoder:
             return decoded._replace(sample=sample)
         return decoded
 
-    def _jsonl(self, text: bytes, ns: int) -> Decoded | DropReason:
+    def _jsonl(self, text: bytes, ns: int, facts: PodFacts) -> Decoded | DropReason:
         stripped = text.strip()
         if not stripped:
             return DropReason.BLANK
         if not stripped.startswith(_OBJECT):
             # No table: its header would be one of a file, and this is what many pods print.
             return DropReason.INVALID_JSON
-        decoded = self._strict.decode(stripped)
+        decoded = self._strict.decode_json(stripped, facts.node, facts.gpu_model)
         if decoded is None:
             return DropReason.INVALID_JSON
-        if decoded in _NO_RECORD:
+        if isinstance(decoded, DropReason) and decoded in _NO_RECORD:
             try:
                 raw = msgspec.json.decode(stripped)
             except (msgspec.MsgspecError, ValueError, RecursionError):
@@ -70,7 +70,7 @@ class PodLineDecoder:
         if not figures:
             return DropReason.NO_TELEMETRY
         decoded = self._records.read(figures, set())
-        if decoded in _NO_RECORD:
+        if isinstance(decoded, DropReason) and decoded in _NO_RECORD:
             decoded = self._timed(figures, ns, decoded)
         # A counter alone is what many lines say that are no telemetry.
         return DropReason.NO_TELEMETRY if decoded is DropReason.MISSING_FIELD else decoded

@@ -2,15 +2,17 @@
 
 import msgspec
 
-from modekeeper.model.cluster import ClusterAnswerError, JsonObject, ObjectRef, Resource
+from modekeeper.model.cluster import ClusterAnswerError, ClusterUnreachableError, JsonObject, ObjectRef, Resource
 from modekeeper.model.errors import BadInputError
+from modekeeper.model.json_fields import names_of
 from modekeeper.model.workload import WORKLOAD_KINDS, WorkloadKind, find_workload_kind
+from modekeeper.policy.wording import did_you_mean
 from modekeeper.ports.cluster import ClusterReader
 from modekeeper.telemetry.limits import IngestLimits
 from modekeeper.telemetry.merge_limits import MergeLimits
 from modekeeper.telemetry.pods.facts import says_jsonl
 from modekeeper.telemetry.pods.followers import FollowLimits
-from modekeeper.telemetry.pods.selection import selector_of
+from modekeeper.telemetry.pods.selection import NAMESPACES, selector_of
 from modekeeper.telemetry.pods.source import PodLogSource
 from modekeeper.telemetry.pods.workload_logs import Wanted
 from modekeeper.telemetry.recorder import RawRecorder
@@ -18,6 +20,8 @@ from modekeeper.telemetry.recorder import RawRecorder
 __all__ = ["PodLogsChoice", "open_pod_logs"]
 
 _NOT_FOUND = 404
+_LONGEST_NAME = 253
+_MOST_NAMES = 500
 
 
 class PodLogsChoice(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,10 +104,31 @@ def _workload(reader: ClusterReader, kind: WorkloadKind, namespace: str, name: s
     except ClusterAnswerError as error:
         if error.status != _NOT_FOUND:
             raise
-        raise BadInputError(
-            f"there is no {kind.kind} '{name[:253]}' in namespace '{namespace}'. Name another one, or another "
-            "namespace or kind."
-        ) from error
+        raise BadInputError(_not_there(reader, kind, namespace, name)) from error
+
+
+def _not_there(reader: ClusterReader, kind: WorkloadKind, namespace: str, name: str) -> str:
+    """What is not there, and what may have been meant, as far as that may be listed."""
+    there = _names(reader, _resource(reader, kind), namespace)
+    if there:
+        hint = did_you_mean(name, there)
+        return f"there is no {kind.kind} '{name[:_LONGEST_NAME]}' in namespace '{namespace}': {hint}"
+    namespaces = _names(reader, NAMESPACES, None)
+    if namespaces and namespace not in namespaces:
+        return f"there is no namespace '{namespace[:_LONGEST_NAME]}': {did_you_mean(namespace, namespaces)}"
+    none_at_all = f", nor any other {kind.kind}" if there is not None else ""
+    return (
+        f"there is no {kind.kind} '{name[:_LONGEST_NAME]}' in namespace '{namespace}'{none_at_all}. Name another one, "
+        "or another namespace or kind."
+    )
+
+
+def _names(reader: ClusterReader, resource: Resource, namespace: str | None) -> tuple[str, ...] | None:
+    """``None`` where they may not be listed."""
+    try:
+        return names_of(reader.list(resource, namespace, limit=_MOST_NAMES).items)
+    except (ClusterAnswerError, ClusterUnreachableError):
+        return None
 
 
 def _resource(reader: ClusterReader, kind: WorkloadKind) -> Resource:

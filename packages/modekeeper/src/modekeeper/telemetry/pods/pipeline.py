@@ -52,6 +52,7 @@ class PodPipeline:
         self._orderer = Orderer(limits)
         self._tally = IngestTally()
         self._facts: dict[str, PodFacts] = {}
+        self._labels: dict[str, str] = {}
         self._lines: dict[str, int] = {}
         self._ranks = RankTable()
         self._names: dict[str, int] = {}
@@ -72,7 +73,7 @@ class PodPipeline:
     def feed(self, entry: Entry) -> None:
         """Take one entry."""
         if isinstance(entry, LineEntry):
-            self._take_line(entry)
+            self._feed_line(entry)
         elif isinstance(entry, PodEntry):
             self._meet(entry.pods)
         elif isinstance(entry, GapEntry):
@@ -81,10 +82,34 @@ class PodPipeline:
         elif isinstance(entry, LeavingEntry):
             self._ranks.make_room(entry.key)
         else:
-            self._facts.pop(entry.key, None)
-            self._lines.pop(entry.key, None)
+            for known in (self._facts, self._labels, self._lines):
+                known.pop(entry.key, None)
             self._ranks.leave(entry.key)
             self._merger.forget(entry.key)
+            self._settle()
+
+    def take_line(self, key: str, ns: int, text: bytes, *, cut: bool) -> None:
+        """The same as ``feed`` of the entry of a line, of a container that has been met.
+
+        Args:
+            key: of the container.
+            ns: the node's time, nanoseconds since 1970; 0 where the line has none.
+            text: what the container wrote.
+            cut: it was too long, and this is how it begins.
+        """
+        label = self._labels[key]
+        number = self._lines[key] = self._lines.get(key, 0) + 1
+        if cut:
+            self._tally.drop(DropReason.TOO_LONG, label, number, text)
+            return
+        decoded = self._decoder.decode(text, ns, self._facts[key])
+        if isinstance(decoded, DropReason):
+            self._tally.drop(decoded, label, number, text[:EXCERPT_BYTES])
+            return
+        sample, rank, repairs = decoded
+        arrival = Arrival(sample, rank, label, number, text[:EXCERPT_BYTES], repairs)
+        self._merger.push(arrival, self._rank(rank, key), key, ns // 1_000_000 if ns else None)
+        if self._merger.has_decided:
             self._settle()
 
     def flush(self) -> None:
@@ -118,6 +143,7 @@ class PodPipeline:
             ValueError: it is damaged.
         """
         self._facts = {facts.key: facts for facts in state.facts}
+        self._labels = {key: facts.label for key, facts in self._facts.items()}
         self._lines, self._names = dict(state.lines), dict(state.names)
         self._ranks.restore(state.ranks)
         self._merger.restore(state.merger)
@@ -133,28 +159,17 @@ class PodPipeline:
         else:
             self._ranks.meet({key: facts.order for key, facts in new.items()})
         self._facts |= new
+        self._labels |= {key: facts.label for key, facts in new.items()}
         for key in new:
             self._merger.expect(key)
 
-    def _take_line(self, entry: LineEntry) -> None:
-        facts = self._facts.get(entry.key)
-        if facts is None:
+    def _feed_line(self, entry: LineEntry) -> None:
+        if entry.key not in self._facts:
             facts = PodFacts(namespace="", pod=entry.pod, uid=entry.uid, container=entry.container, node=entry.node)
             self._meet([facts])
-        number = self._lines[entry.key] = self._lines.get(entry.key, 0) + 1
         data = entry.data
-        stamped = split_stamp(data)
-        ns, text = stamped or (0, data)
-        if entry.cut:
-            self._tally.drop(DropReason.TOO_LONG, facts.label, number, text)
-            return
-        decoded = self._decoder.decode(text, ns, facts)
-        if isinstance(decoded, DropReason):
-            self._tally.drop(decoded, facts.label, number, text[:EXCERPT_BYTES])
-            return
-        arrival = Arrival(decoded.sample, decoded.rank, facts.label, number, text[:EXCERPT_BYTES], decoded.repairs)
-        self._merger.push(arrival, self._rank(decoded.rank, entry.key), entry.key, ns // 1_000_000 if ns else None)
-        self._settle()
+        ns, text = split_stamp(data) or (0, data)
+        self.take_line(entry.key, ns, text, cut=entry.cut)
 
     def _rank(self, named: str | None, key: str) -> int:
         """The rank a record names, else that of its pod. Ranks that are no numbers are counted as they come."""

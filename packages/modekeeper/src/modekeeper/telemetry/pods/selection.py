@@ -6,9 +6,10 @@ from modekeeper.model.json_fields import said, text_at
 from modekeeper.model.pod_selector import POD_MARKS, pod_selector
 from modekeeper.telemetry.pods.facts import mapping, text_of
 
-__all__ = ["NODES", "PODS", "SIDECARS", "choose_container", "selector_of"]
+__all__ = ["NAMESPACES", "NODES", "PODS", "SIDECARS", "choose_container", "selector_of"]
 
 PODS = Resource("", "v1", "pods", "Pod")
+NAMESPACES = Resource("", "v1", "namespaces", "Namespace", namespaced=False)
 NODES = Resource("", "v1", "nodes", "Node", namespaced=False)
 
 SIDECARS = frozenset(

@@ -16,7 +16,7 @@ from modekeeper.ports.clock import StopSignal
 from modekeeper.ports.cluster import ClusterReader
 from modekeeper.telemetry.limits import IngestLimits
 from modekeeper.telemetry.merge_limits import MergeLimits
-from modekeeper.telemetry.pods.collator import Item, ItemKind
+from modekeeper.telemetry.pods.collator import Item, ItemKind, Taken
 from modekeeper.telemetry.pods.cursor import LogCursor, LogPlace
 from modekeeper.telemetry.pods.facts import PodFacts
 from modekeeper.telemetry.pods.followers import FollowLimits
@@ -31,6 +31,7 @@ from modekeeper.telemetry.pods.recording import (
     encoded,
     line_entry,
 )
+from modekeeper.telemetry.pods.stamps import text_behind_stamp
 from modekeeper.telemetry.pods.workload_logs import Wanted, WorkloadLogs
 from modekeeper.telemetry.recorder import RawRecorder, RecorderPosition
 
@@ -126,8 +127,7 @@ class PodLogSource:
         if self._wanted.live:
             self._introduce()
             while batch := self._collator.take(_BATCH, in_any_case=True):
-                for key, item in batch:
-                    self._take(key, item)
+                self._take(batch)
         self._pipeline.flush()
         yield from self._rest()
 
@@ -210,21 +210,33 @@ class PodLogSource:
         for facts in leaving:
             self._feed(LeavingEntry(facts.pod, facts.container, facts.uid))
 
-    def _take(self, key: str, item: Item) -> None:
-        facts = self._logs.facts[key]
-        if not self._pipeline.knows(key):
-            self._introduce()
-        if item.kind == ItemKind.GAP:
-            self._feed(_gap(facts, item.data.decode(errors="replace")))
-        elif item.kind == ItemKind.END:
-            self._feed(GoneEntry(facts.pod, facts.container, facts.uid))
-            self._forget(key)
+    def _take(self, batch: list[Taken]) -> None:
+        lines: dict[str, list[Item]] = {}
+        for _, key, item in batch:
+            facts = self._logs.facts[key]
+            if not self._pipeline.knows(key):
+                self._introduce()
+            if item.kind < ItemKind.GAP:
+                self._take_line(facts, key, item)
+                lines.setdefault(key, []).append(item)
+            elif item.kind == ItemKind.GAP:
+                self._feed(_gap(facts, item.data.decode(errors="replace")))
+            else:
+                self._feed(GoneEntry(facts.pod, facts.container, facts.uid))
+                self._forget(key)
+                lines.pop(key, None)
+        for key, items in lines.items():
+            cursor = self._cursors.setdefault(key, LogCursor())
+            cursor.advance_all([item.ns for item in items], items[-1].data)
+
+    def _take_line(self, facts: PodFacts, key: str, item: Item) -> None:
+        cut = item.kind == ItemKind.LONG_LINE
+        if self._recorder is not None:
+            self._recorder.write(encoded(line_entry(facts, item.data, cut=cut)))
+        if self._pipeline.knows(key):
+            self._pipeline.take_line(key, item.ns, text_behind_stamp(item.data), cut=cut)
         else:
-            self._feed(line_entry(facts, item.data, cut=item.kind == ItemKind.LONG_LINE))
-            cursor = self._cursors.get(key)
-            if cursor is None:
-                cursor = self._cursors[key] = LogCursor()
-            cursor.advance(item.ns, item.data)
+            self._pipeline.feed(line_entry(facts, item.data, cut=cut))
 
     def _forget(self, key: str) -> None:
         self._logs.forget(key)
@@ -245,8 +257,7 @@ class PodLogSource:
         while not stop.is_set():
             self._introduce()
             batch = self._collator.take(_BATCH, until_ns)
-            for key, item in batch:
-                self._take(key, item)
+            self._take(batch)
             while len(self._pipeline.outbox) >= self._limits.block_records:
                 yield self._block()
             if self._collator.fault is not None:

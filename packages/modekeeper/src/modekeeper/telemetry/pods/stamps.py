@@ -3,7 +3,7 @@
 import re
 from datetime import UTC, datetime, timedelta
 
-__all__ = ["since_of", "split_stamp"]
+__all__ = ["since_of", "split_stamp", "stamp_of", "text_behind_stamp"]
 
 _STAMP = re.compile(rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)(?: |\Z)")
 _NS = 1_000_000_000
@@ -14,6 +14,12 @@ _seconds: dict[tuple[bytes, bytes], int] = {}
 
 def split_stamp(line: bytes) -> tuple[int, bytes] | None:
     """Nanoseconds since 1970 and the rest of the line; ``None`` where no time is in front of it."""
+    ns = stamp_of(line)
+    return None if ns is None else (ns, text_behind_stamp(line))
+
+
+def stamp_of(line: bytes) -> int | None:
+    """Nanoseconds since 1970; ``None`` where no time is in front of a line."""
     found = _STAMP.match(line)
     if found is None:
         return None
@@ -31,7 +37,12 @@ def split_stamp(line: bytes) -> tuple[int, bytes] | None:
             _seconds.clear()
         _seconds[whole, zone] = seconds
     nanoseconds = int(fraction.ljust(9, b"0")) if fraction else 0
-    return seconds * _NS + nanoseconds, line[found.end() :]
+    return seconds * _NS + nanoseconds
+
+
+def text_behind_stamp(line: bytes) -> bytes:
+    """What the container wrote in a line that has a time: no time has a space in it."""
+    return line.partition(b" ")[2]
 
 
 def since_of(ns: int, margin_s: int) -> str:

@@ -6,7 +6,7 @@ from modekeeper.cluster.preflight.counts import count_at
 from modekeeper.cluster.preflight.facts import Facts, NoAnswer, Why
 from modekeeper.model.json_fields import at, text_at
 from modekeeper.model.wording import count
-from modekeeper.policy.wording import listed, shown
+from modekeeper.policy.wording import did_you_mean
 
 __all__ = ["namespace", "workload"]
 
@@ -68,7 +68,4 @@ def _did_you_mean(facts: Facts) -> str:
         return f"see 'kubectl get {subject.kind.plural}'; --k8s-deployment chooses"
     if not names:
         return f"there is no {subject.kind.kind} at all in {subject.namespace!r}; --k8s-kind names another kind"
-    from difflib import get_close_matches  # noqa: PLC0415 - only where somebody mistyped
-
-    close = get_close_matches(subject.name, names, n=1)
-    return f"did you mean {shown(close[0], 253)!r}?" if close else f"there is: {listed(names, 8)}"
+    return did_you_mean(subject.name, names)
