@@ -50,7 +50,7 @@ def command_lines(text: str) -> Iterator[str]:
     """Lines of shell code: fenced as such, or indented."""
     for match in _FENCE.finditer(text):
         if match["language"] in _SHELLS:
-            yield from match["body"].splitlines()
+            yield from match["body"].replace("\\\n", " ").splitlines()
     yield from (line[4:] for line in _FENCE.sub("", text).splitlines() if line.startswith("    "))
 
 
