@@ -10,7 +10,6 @@ from tests.cluster.verify.on_cluster import (
     apply_for_real,
     create,
     create_pod,
-    install_crds,
     path_of,
     pods,
     running_template,
@@ -26,12 +25,6 @@ from modekeeper.model.decision import Actuation
 
 HOT, COLD = Actuation.HOT, Actuation.COLD
 CUSTOM = ("JobSet", "LeaderWorkerSet", "PyTorchJob", "TrainJob", "RayCluster", "RayJob", "VolcanoJob")
-
-
-@pytest.fixture(scope="session")
-def custom_kinds(control_plane: ControlPlane) -> ControlPlane:
-    install_crds(control_plane)
-    return control_plane
 
 
 def values(plane: ControlPlane, namespace: str) -> list[str | None]:

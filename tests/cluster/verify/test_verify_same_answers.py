@@ -11,7 +11,7 @@ from tests.cluster import audit
 from tests.cluster.control_plane import ControlPlane, wait_until
 from tests.cluster.fake_nodes import FakeNodes
 from tests.cluster.rbac import grant
-from tests.cluster.verify.on_cluster import RESOURCES, create, create_pod, install_crds, path_of, pods, wait_for_pods
+from tests.cluster.verify.on_cluster import RESOURCES, create, create_pod, path_of, pods, wait_for_pods
 from tests.cluster.verify.test_verify_command import mk_verify
 from tests.cluster_verify.test_effects import POD_LABELS
 from tests.cluster_verify.worlds import item
@@ -33,20 +33,19 @@ DEPLOYMENTS = [f"trainer-{number}" for number in range(5)]
 
 
 @pytest.fixture
-def places(control_plane: ControlPlane, namespace: str) -> Iterator[tuple[str, str, str]]:
+def places(custom_kinds: ControlPlane, namespace: str) -> Iterator[tuple[str, str, str]]:
     """Namespaces in which the guest may patch, may read, may do nothing."""
-    install_crds(control_plane)
     others = sorted(f"test-{secrets.token_hex(4)}" for _ in range(2))
     for name in others:
         body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
-        assert control_plane.request("admin", "/api/v1/namespaces", "POST", body).status == 201
+        assert custom_kinds.request("admin", "/api/v1/namespaces", "POST", body).status == 201
         account = f"/api/v1/namespaces/{name}/serviceaccounts/default"
-        wait_until(lambda path=account: control_plane.request("admin", path).status == 200, "usable")  # type: ignore[misc]
-    grant(control_plane, "guest", namespace, [READ, PATCH])
-    grant(control_plane, "guest", others[0], [READ])
+        wait_until(lambda path=account: custom_kinds.request("admin", path).status == 200, "usable")  # type: ignore[misc]
+    grant(custom_kinds, "guest", namespace, [READ, PATCH])
+    grant(custom_kinds, "guest", others[0], [READ])
     yield namespace, others[0], others[1]
     for name in others:
-        control_plane.request("admin", f"/api/v1/namespaces/{name}", "DELETE")
+        custom_kinds.request("admin", f"/api/v1/namespaces/{name}", "DELETE")
 
 
 def settled(plane: ControlPlane, namespace: str) -> None:
