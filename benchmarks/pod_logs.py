@@ -45,19 +45,21 @@ STEPS = 600
 ROUNDS = 3
 CHUNK = 32 << 10
 HELD = 64
+MADE_UP_MS = 1000
+PRINTED_MS = 100
+"""From step to step. What is printed at once has to lie within the time that ranks wait for each other, two minutes."""
 T0 = datetime(2026, 1, 31, 9, tzinfo=UTC)
 Cost = tuple[float, int]
 """Seconds of CPU, and samples lost."""
 LABELS = {"app": "trainer"}
 
 
-def moment_of(pod: int, step: int) -> datetime:
-    """Ten steps a second: all that is printed at once lies within the time that ranks wait for each other."""
-    return T0 + timedelta(milliseconds=100 * step, microseconds=100 * pod)
+def moment_of(pod: int, step: int, every_ms: int) -> datetime:
+    return T0 + timedelta(milliseconds=every_ms * step + pod)
 
 
-def line(pod: int, step: int) -> bytes:
-    moment = moment_of(pod, step)
+def line(pod: int, step: int, every_ms: int = MADE_UP_MS) -> bytes:
+    moment = moment_of(pod, step, every_ms)
     record = {"ts": moment.isoformat(), "step": step, "step_time_ms": 400.0 + pod / 100 + step % 7, "loss": 2.5}
     return json.dumps(record).encode()
 
@@ -74,7 +76,8 @@ class Measured(NamedTuple):
 def printed(pod: int, first: int, stop: int) -> list[str]:
     """Lines with the node's time."""
     return [
-        f"{moment_of(pod, step):%Y-%m-%dT%H:%M:%S.%f}000Z {line(pod, step).decode()}" for step in range(first, stop)
+        f"{moment_of(pod, step, PRINTED_MS):%Y-%m-%dT%H:%M:%S.%f}000Z {line(pod, step, PRINTED_MS).decode()}"
+        for step in range(first, stop)
     ]
 
 
@@ -105,10 +108,10 @@ class MadeUpCluster:
     def logs(self, question: LogQuestion, stop: StopSignal) -> Iterator[bytes]:
         pod = int(question.pod.rpartition("-")[2])
         since = datetime.fromisoformat(question.since_time) if question.since_time else T0
-        first = max(0, int((since - T0).total_seconds() * 10))
+        first = max(0, int((since - T0).total_seconds()))
         chunk = bytearray()
         for step in range(first, self._steps):
-            moment = moment_of(pod, step)
+            moment = moment_of(pod, step, MADE_UP_MS)
             chunk += f"{moment:%Y-%m-%dT%H:%M:%S.%f}000Z ".encode() + line(pod, step) + b"\n"
             if len(chunk) >= CHUNK:
                 yield bytes(chunk)

@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from tests.cluster import workloads
@@ -37,6 +37,9 @@ FLOODING = (
     'i=0; pad=$(printf "%04000d" 0); '
     'while :; do echo "{\\"step\\":$i,\\"step_time_ms\\":1,\\"pad\\":\\"$pad\\"}"; i=$((i+1)); usleep 1500; done'
 )
+Client = Literal["api", "kubectl"]
+CLIENTS: tuple[Client, ...] = ("api", "kubectl")
+"""Who reads: both have to make the same of it."""
 QUICK = FollowLimits(first_retry_s=0.1, longest_retry_s=0.5, idle_s=0.3)
 
 
@@ -78,7 +81,13 @@ class Following:
 
 @contextmanager
 def following(
-    plane: ControlPlane, proxy: Proxy, namespace: str, tmp_path: Path, user: str = "admin"
+    plane: ControlPlane,
+    proxy: Proxy,
+    namespace: str,
+    tmp_path: Path,
+    *,
+    user: str = "admin",
+    client: Client = "api",
 ) -> Iterator[Following]:
     direct = json.loads(plane.kubeconfig(user).read_text())
     document = kubeconfig(
@@ -88,8 +97,8 @@ def following(
         token=direct["users"][0]["user"]["token"],
     )
     path = write_kubeconfig(tmp_path / "kubeconfig.json", document)
-    environment = {**plane.environment(user), "KUBECONFIG": str(path)}
-    choice = ClusterChoice(request_timeout_s=5.0)
+    environment = {**plane.environment(user), "KUBECONFIG": str(path), "KUBECTL": str(plane.binaries / "kubectl")}
+    choice = ClusterChoice(client=client, request_timeout_s=10.0 if client == "kubectl" else 5.0)
     reader = open_reader(choice, clock=SystemClock(), environment=environment)
     recorder = RawRecorder(tmp_path / "raw.jsonl", append=True)
     source = open_pod_logs(
@@ -141,11 +150,12 @@ def wait_for_lines(tmp_path: Path, names: list[str], count: int) -> Callable[[],
     return lambda: all(len(taken(tmp_path).get(name, ())) >= count for name in names)
 
 
+@pytest.mark.parametrize("client", CLIENTS)
 def test_cut_connections_lose_and_double_nothing(
-    node: Node, control_plane: ControlPlane, namespace: str, proxy: Proxy, tmp_path: Path
+    node: Node, control_plane: ControlPlane, namespace: str, proxy: Proxy, tmp_path: Path, *, client: Client
 ) -> None:
     names = [pod["metadata"]["name"] for pod in created(control_plane, namespace, STEPPING, 3)]
-    with following(control_plane, proxy, namespace, tmp_path) as running:
+    with following(control_plane, proxy, namespace, tmp_path, client=client) as running:
         wait_until(wait_for_lines(tmp_path, names, 30), "some steps have been read")
         for _ in range(8):
             proxy.cut()
@@ -185,13 +195,21 @@ def shell_of(node: Node, pod: dict[str, Any]) -> int:
     return next(each for each in found if Path(f"/proc/{each}/cmdline").read_bytes().startswith(b"sh\0"))
 
 
+@pytest.mark.parametrize("client", CLIENTS)
 @pytest.mark.parametrize("connected", [True, False])
 def test_a_killed_container_is_read_on(
-    node: Node, control_plane: ControlPlane, namespace: str, proxy: Proxy, tmp_path: Path, *, connected: bool
+    node: Node,
+    control_plane: ControlPlane,
+    namespace: str,
+    proxy: Proxy,
+    tmp_path: Path,
+    *,
+    connected: bool,
+    client: Client,
 ) -> None:
     (pod,) = created(control_plane, namespace, STEPPING, 1)
     name = pod["metadata"]["name"]
-    with following(control_plane, proxy, namespace, tmp_path) as running:
+    with following(control_plane, proxy, namespace, tmp_path, client=client) as running:
         wait_until(wait_for_lines(tmp_path, [name], 30), "some steps have been read")
         if not connected:
             proxy.refusing = True
