@@ -124,16 +124,16 @@ def _file_source(
     choice: TelemetryChoice, clock: Clock, recorder: RawRecorder | None, for_watch: bool
 ) -> "FileSource | PodRecordingSource | PrometheusSource":
     recording = recording_among(choice.paths)
-    if recording is RecordingKind.PROMETHEUS:
+    if recording is not None and recording.kind is RecordingKind.PROMETHEUS:
         from modekeeper.telemetry.prometheus.opening import open_prometheus_recording  # noqa: PLC0415
 
         if recorder is not None:
             raise BadInputError("a recording of Prometheus is not recorded again: copy the file.")
-        return open_prometheus_recording(Path(choice.paths[0]))
-    if recording is RecordingKind.POD_LOGS:
+        return open_prometheus_recording(Path(recording.path))
+    if recording is not None:
         from modekeeper.telemetry.pods.replay import open_recording  # noqa: PLC0415
 
-        return open_recording(choice.paths[0], recorder=recorder)
+        return open_recording(recording.path, recorder=recorder)
     return open_files(
         choice.paths,
         clock=clock,

@@ -3,31 +3,29 @@
 import base64
 import binascii
 import dataclasses
-from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from collections.abc import Iterator
+from typing import Any, Literal
 
 import msgspec
 
 from modekeeper.model.block import SampleBlock
-from modekeeper.model.errors import BadInputError, ModeKeeperError
+from modekeeper.model.errors import BadInputError
 from modekeeper.model.ingest import IngestCounters
 from modekeeper.model.sample import Sample
-from modekeeper.ports.clock import Clock, StopSignal
-from modekeeper.telemetry.file import FileSource, open_files
-from modekeeper.telemetry.inputs import InputFile, cannot_read
+from modekeeper.ports.clock import StopSignal
+from modekeeper.telemetry.inputs import cannot_read
 from modekeeper.telemetry.limits import IngestLimits
 from modekeeper.telemetry.lines import Cut
 from modekeeper.telemetry.merge_limits import MergeLimits
-from modekeeper.telemetry.opening import expanded, opened
+from modekeeper.telemetry.opening import opened
 from modekeeper.telemetry.pods.pipeline import PodPipeline, PodPipelineState
 from modekeeper.telemetry.pods.recording import decoded, is_header
 from modekeeper.telemetry.recorder import RawRecorder, RecorderPosition
+from modekeeper.telemetry.recordings import RecordingKind, recording_among
 from modekeeper.telemetry.text_input import InputPosition, TextInput
 
-__all__ = ["PodRecordingSource", "open_recording", "open_recording_or_files"]
+__all__ = ["PodRecordingSource", "open_recording"]
 
-_HEAD_BYTES = 4096
 _LONGEST_ENTRY = 16
 """An entry may be so many times longer than the longest line: escapes, and a list of thousands of pods."""
 
@@ -167,55 +165,14 @@ def open_recording(
         BadInputError: it cannot be read, or is no such recording.
     """
     limits = limits or IngestLimits()
-    if not _is_recording(path):
+    found = recording_among([path])
+    if found is None or found.kind is not RecordingKind.POD_LOGS:
         raise cannot_read(path, "it is no recording of pod logs")
     entries = dataclasses.replace(limits, max_line_bytes=limits.max_line_bytes * _LONGEST_ENTRY)
-    return PodRecordingSource(TextInput(opened(path, None), entries), limits, merging or MergeLimits(), recorder)
-
-
-def open_recording_or_files(
-    paths: Sequence[str],
-    *,
-    clock: Clock,
-    follow: bool = False,
-    may_grow: bool = False,
-    stdin: BinaryIO | None = None,
-    recorder: RawRecorder | None = None,
-    jobs: int | None = 1,
-) -> FileSource | PodRecordingSource:
-    """What ``open_files`` gives; or where the only path is a recording of pod logs, that.
-
-    Raises:
-        BadInputError: a path cannot be read, or a recording is named beside other files.
-    """
-    names = [name for path in paths for name in expanded(path)]
-    recordings = [name for name in names if _is_recording(name)]
-    if not recordings:
-        return open_files(
-            paths, clock=clock, follow=follow, may_grow=may_grow, stdin=stdin, recorder=recorder, jobs=jobs
-        )
-    if len(set(names)) > 1:
-        raise BadInputError(
-            f"'{recordings[0]}' is a recording of pod logs, which is read alone. Leave out the other files."
-        )
-    return open_recording(recordings[0], recorder=recorder)
+    return PodRecordingSource(TextInput(opened(found.path, None), entries), limits, merging or MergeLimits(), recorder)
 
 
 def _not_ours() -> BadInputError:
     return BadInputError(
         "cannot go on from the saved position: it is damaged, or of another recording. Start without it."
     )
-
-
-def _is_recording(path: str) -> bool:
-    """Whether a regular file begins as a recording; a pipe cannot be looked into without taking from it."""
-    if path == "-" or not Path(path).is_file():
-        return False
-    head = TextInput(InputFile(path), IngestLimits(max_line_bytes=_HEAD_BYTES, read_bytes=_HEAD_BYTES))
-    try:
-        cut = head.next_cut()
-    except ModeKeeperError:
-        return False
-    finally:
-        head.raw.close()
-    return cut is not None and bool(cut.lines) and is_header(cut.lines[0])
