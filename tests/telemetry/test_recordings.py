@@ -22,7 +22,7 @@ def put(folder: Path, name: str, data: bytes) -> str:
     ("data", "kind"),
     [
         (PODS, RecordingKind.POD_LOGS),
-        (gzip.compress(PODS), RecordingKind.POD_LOGS),
+        (gzip.compress(PODS, mtime=0), RecordingKind.POD_LOGS),
         (PROMETHEUS, RecordingKind.PROMETHEUS),
         (TELEMETRY, None),
         (b"", None),
@@ -32,6 +32,7 @@ def put(folder: Path, name: str, data: bytes) -> str:
         (b"[" * 100_000, None),
         (b"\xff\xfe\x00", None),
     ],
+    ids=["pods", "pods_gzip", "prometheus", "telemetry", "empty", "csv", "number", "other", "deep", "binary"],
 )
 def test_the_first_line_tells(tmp_path: Path, data: bytes, kind: RecordingKind | None) -> None:
     found = recording_among([put(tmp_path, "a.jsonl", data)])
