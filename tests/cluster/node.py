@@ -65,6 +65,18 @@ class Node:
         return [each for pod in own.rglob(f"pod{pod_uid}") for file in pod.rglob("cgroup.procs") for each in _ids(file)]
 
 
+def is_first_shell(process: int) -> bool:
+    """The first process of its container: a child that was forked a moment ago is called the same."""
+    place = Path("/proc") / str(process)
+    try:
+        status = place.joinpath("status").read_text()
+        called = place.joinpath("cmdline").read_bytes()
+    except FileNotFoundError:
+        return False
+    inside = next(line.split()[-1] for line in status.splitlines() if line.startswith("NSpid:"))
+    return inside == "1" and called.startswith(b"sh\0")
+
+
 def lacks() -> str | None:
     """What this machine lacks to run a node, in one line; nothing where it lacks nothing."""
     if os.geteuid() != 0:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from tests.cluster import workloads
 from tests.cluster.control_plane import ControlPlane, ControlPlaneError, wait_until
-from tests.cluster.node import Node, cgroups, remove_stale_cgroups, running_node
+from tests.cluster.node import Node, cgroups, is_first_shell, remove_stale_cgroups, running_node
 
 COUNTING = ["sh", "-c", "i=0; while :; do echo line $i; i=$((i+1)); sleep 0.1; done"]
 KNOB = "modekeeper/knob.concurrency"
@@ -78,7 +78,7 @@ def test_a_container_that_was_killed_starts_again_and_the_log_before_is_kept(
     with pytest.raises(ControlPlaneError, match="previous terminated container"):
         workloads.log_of(control_plane, counting, previous=True)
     before = numbers(workloads.log_of(control_plane, counting))
-    (container,) = (each for each in node.processes(counting["metadata"]["uid"]) if is_shell(each))
+    (container,) = (each for each in node.processes(counting["metadata"]["uid"]) if is_first_shell(each))
     os.kill(container, signal.SIGKILL)
 
     def restarts() -> int:
@@ -97,15 +97,11 @@ def test_a_container_that_was_killed_starts_again_and_the_log_before_is_kept(
     wait_until(lambda: numbers(workloads.log_of(control_plane, counting))[:1] == [0], "it counts from zero again")
 
 
-def is_shell(process: int) -> bool:
-    return Path(f"/proc/{process}/cmdline").read_bytes().startswith(b"sh\0")
-
-
 def test_an_annotation_reaches_a_live_container_without_a_restart(
     node: Node, control_plane: ControlPlane, counting: dict[str, Any]
 ) -> None:
     processes = node.processes(counting["metadata"]["uid"])
-    shell = next(each for each in processes if is_shell(each))
+    shell = next(each for each in processes if is_first_shell(each))
     file = Path(f"/proc/{shell}/root{workloads.ANNOTATIONS}")
     for wanted in range(ANNOTATION_TRIES):
         line = f'{KNOB}="{wanted}"'
@@ -114,7 +110,7 @@ def test_an_annotation_reaches_a_live_container_without_a_restart(
         wait_until(lambda line=line: line in file.read_text().splitlines(), "the annotation is in the file")  # type: ignore[misc]
     (pod,) = workloads.pods(control_plane, counting["metadata"]["namespace"])
     assert pod["status"]["containerStatuses"][0]["restartCount"] == 0
-    assert is_shell(shell)
+    assert is_first_shell(shell)
 
 
 def test_a_deleted_pod_is_replaced_and_its_processes_end(

@@ -17,7 +17,7 @@ from typing import Any, Literal
 import pytest
 from tests.cluster import workloads
 from tests.cluster.control_plane import ControlPlane, wait_until
-from tests.cluster.node import Node
+from tests.cluster.node import Node, is_first_shell
 from tests.cluster.podlogs.proxy import Proxy, running_proxy
 from tests.cluster.rbac import grant
 from tests.cluster.users import kubeconfig, write_kubeconfig
@@ -191,8 +191,7 @@ def restarts(plane: ControlPlane, namespace: str) -> int:
 
 
 def shell_of(node: Node, pod: dict[str, Any]) -> int:
-    found = (each for each in node.processes(pod["metadata"]["uid"]))
-    return next(each for each in found if Path(f"/proc/{each}/cmdline").read_bytes().startswith(b"sh\0"))
+    return next(each for each in node.processes(pod["metadata"]["uid"]) if is_first_shell(each))
 
 
 @pytest.mark.parametrize("client", CLIENTS)
