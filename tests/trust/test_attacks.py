@@ -177,7 +177,7 @@ def test_attack(name: str) -> None:
     assert detail is not None
     assert detail.isprintable(), "one line, whatever was in the file"
     if attack.reason is BlockReason.LICENSE_INVALID:
-        assert verdict.org is verdict.issuer is verdict.expires_at is None, "nothing unsigned is told as a fact"
+        assert (verdict.org, verdict.issuer, verdict.expires_at) == (None, None, None), "nothing unsigned is a fact"
         assert verdict.entitlements == ()
 
 
