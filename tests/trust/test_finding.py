@@ -7,11 +7,10 @@ from pathlib import Path
 import pytest
 from tests.trust.signing import KEYRING, NOW, b64, dumped, licence, public_bytes
 
-from modekeeper.model.errors import ModeKeeperError
 from modekeeper.trust.check import LicenseFacts, check_license
 from modekeeper.trust.faults import KeyringError, LicenseFileError, TrustStateError
 from modekeeper.trust.finding import LICENSE_FILE, find_keyring, find_license
-from modekeeper.trust.keyring import EMPTY_KEYRING
+from modekeeper.trust.keyring import EMPTY_KEYRING, Keyring
 from modekeeper.trust.state import TrustState, TrustStateFile, state_after, state_path
 
 
@@ -141,7 +140,7 @@ def test_a_keyring_in_a_folder_of_everybody_is_not_read(tmp_path: Path) -> None:
     path.write_bytes(dumped({"vendor-2026": b64(public_bytes("vendor-2026"))}))
     found = find_keyring(None, {"MK_LICENSE_GATE_PUBLIC_KEYS_PATH": str(path)})
     assert found.source == "environment"
-    assert not isinstance(found.keyring, KeyringError)
+    assert isinstance(found.keyring, Keyring)
     assert found.keyring.keys == {"vendor-2026": public_bytes("vendor-2026")}
     tmp_path.chmod(0o777)
     refused = find_keyring(str(path), {}).keyring
@@ -202,7 +201,7 @@ def test_a_damaged_state_is_not_taken_for_a_fresh_one(tmp_path: Path, data: byte
 
 def test_a_state_that_cannot_be_written_says_so(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(ModeKeeperError):
+    with pytest.raises(TrustStateError, match="--trust-state"):
         TrustStateFile(tmp_path / "file" / "trust_state.json").save(TrustState())
 
 

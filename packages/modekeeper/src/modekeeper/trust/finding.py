@@ -3,11 +3,14 @@
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
-from modekeeper.trust.faults import KeyringError, LicenseFileError
+from modekeeper.trust.chain import TrustChain
+from modekeeper.trust.faults import IssuerKeysetError, KeyringError, LicenseFileError, TrustError
 from modekeeper.trust.files import read_guarded_file
+from modekeeper.trust.issuer_keyset import LONGEST_KEYSET_BYTES
 from modekeeper.trust.keyring import LONGEST_KEYRING_BYTES, Keyring, read_keyring
 from modekeeper.trust.license import LONGEST_LICENSE_BYTES
 
@@ -17,6 +20,7 @@ __all__ = [
     "LICENSE_PATH_VARIABLE",
     "FoundKeyring",
     "FoundLicense",
+    "find_issuers",
     "find_keyring",
     "find_license",
 ]
@@ -27,23 +31,30 @@ LICENSE_FILE = "modekeeper.license.json"
 """In the working folder: the last place that is looked at."""
 
 
+LicenseSource = Literal["option", "environment", "folder", "none"]
+KeyringSource = Literal["option", "environment", "packaged", "chain"]
+
+
 class FoundLicense(msgspec.Struct, frozen=True, kw_only=True):
     """What was found of a licence."""
 
-    source: str
-    """``option``, ``environment``, ``folder``, or ``none``."""
+    source: LicenseSource
     path: str | None
     data: bytes | LicenseFileError | None
     """What is in it; why that cannot be read; ``None`` where there is no licence anywhere."""
 
 
 class FoundKeyring(msgspec.Struct, frozen=True, kw_only=True):
-    """What was found of a keyring."""
+    """What was found of the keys that may sign a licence."""
 
-    source: str
-    """``option``, ``environment`` or ``packaged``."""
+    source: KeyringSource
     path: str | None
-    keyring: Keyring | KeyringError
+    """Of the root keyring where ``source`` is ``chain``."""
+    keyring: Keyring | TrustError
+    """The keys, or why they cannot be used."""
+    keyset_path: str | None = None
+    keyset_version: int | None = None
+    """Of an issuer keyset that was verified."""
 
 
 def find_license(option: str | None, environment: Mapping[str, str], folder: Path) -> FoundLicense:
@@ -72,7 +83,27 @@ def find_keyring(option: str | None, environment: Mapping[str, str]) -> FoundKey
     return FoundKeyring(source="packaged", path=None, keyring=read_keyring(packaged))
 
 
-def _license(source: str, path: Path) -> FoundLicense:
+def find_issuers(root: str, keyset: str, chain: TrustChain) -> FoundKeyring:
+    """The issuers' keys by the trust chain: the file ``root`` has the root keys, the file ``keyset`` the issuers'."""
+    issuers: Keyring | TrustError
+    version: int | None = None
+    try:
+        chain.load_root(
+            read_guarded_file(
+                Path(root), what="keyring_file", longest=LONGEST_KEYRING_BYTES, error=KeyringError, guard_folder=True
+            )
+        )
+        data = read_guarded_file(
+            Path(keyset), what="keyset_file", longest=LONGEST_KEYSET_BYTES, error=IssuerKeysetError
+        )
+        version = chain.load_issuers(data).version
+        issuers = chain.issuers
+    except TrustError as error:
+        issuers = error
+    return FoundKeyring(source="chain", path=root, keyring=issuers, keyset_path=keyset, keyset_version=version)
+
+
+def _license(source: LicenseSource, path: Path) -> FoundLicense:
     data: bytes | LicenseFileError
     try:
         data = read_guarded_file(path, what="license_file", longest=LONGEST_LICENSE_BYTES, error=LicenseFileError)
@@ -81,7 +112,7 @@ def _license(source: str, path: Path) -> FoundLicense:
     return FoundLicense(source=source, path=str(path), data=data)
 
 
-def _keyring(source: str, path: Path) -> FoundKeyring:
+def _keyring(source: KeyringSource, path: Path) -> FoundKeyring:
     keyring: Keyring | KeyringError
     try:
         data = read_guarded_file(

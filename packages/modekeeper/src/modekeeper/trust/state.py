@@ -13,6 +13,8 @@ import msgspec
 
 from modekeeper.artifacts.canonical import document
 from modekeeper.artifacts.store import FolderStore
+from modekeeper.model.errors import ModeKeeperError
+from modekeeper.model.untrusted import visible
 from modekeeper.trust.check import LicenseVerdict
 from modekeeper.trust.faults import TrustStateError
 from modekeeper.trust.files import read_guarded_file
@@ -89,10 +91,17 @@ class TrustStateFile:
         """Write the state, whole or not at all.
 
         Raises:
-            ModeKeeperError: the disk did not take it.
+            TrustStateError: the disk did not take it; what was on it before is still there.
         """
-        FolderStore(self._path.parent).write_bytes(self._path.name, document(state))
+        try:
+            FolderStore(self._path.parent).write_bytes(self._path.name, document(state))
+        except ModeKeeperError as error:
+            text = (
+                f"what was seen cannot be kept in {visible(str(self._path), 300)!r}, so a clock set back goes "
+                "unnoticed: give --trust-state a file that can be written"
+            )
+            raise TrustStateError("trust_state_file_unwritable", text) from error
 
     def _broken(self) -> TrustStateError:
-        text = f"the trust state file {str(self._path)!r} is damaged: remove it once you know why"
+        text = f"the trust state file {visible(str(self._path), 300)!r} is damaged: remove it once you know why"
         return TrustStateError("trust_state_file_damaged", text)
