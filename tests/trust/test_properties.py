@@ -26,6 +26,10 @@ def accepted(data: bytes) -> bool:
     return check_license(data, keyring=KEYRING, facts=FACTS, now=NOW, wanted=("apply",)).license_ok
 
 
+def same_meaning(data: bytes) -> bool:
+    return bool(json.loads(data) == json.loads(GOOD))
+
+
 @st.composite
 def mutated(draw: st.DrawFn) -> bytes:
     """The good licence after a few edits of its bytes: removed, put in, replaced, doubled, exchanged."""
@@ -43,7 +47,7 @@ def mutated(draw: st.DrawFn) -> bytes:
 @given(mutated())
 def test_an_edited_licence_is_refused_or_says_the_same(data: bytes) -> None:
     if accepted(data):
-        assert json.loads(data) == json.loads(GOOD)
+        assert same_meaning(data)
 
 
 @given(NAMES, JSON)
