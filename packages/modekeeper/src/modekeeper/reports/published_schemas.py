@@ -11,6 +11,7 @@ from modekeeper.artifacts.canonical import document
 from modekeeper.artifacts.contracts.bundle import PolicyBundle
 from modekeeper.artifacts.contracts.k8s_render import K8sRenderReport
 from modekeeper.artifacts.contracts.k8s_verify import K8sVerifyReport
+from modekeeper.artifacts.contracts.license_verify import LicenseVerifyReport
 from modekeeper.artifacts.contracts.preflight import PreflightReport
 from modekeeper.artifacts.contracts.reports import (
     ChordsValidateReport,
@@ -41,6 +42,7 @@ SCHEMAS: dict[str, type[msgspec.Struct]] = {
     "k8s_plan.v0": Plan,
     "k8s_render.v0": K8sRenderReport,
     "k8s_verify.v0": K8sVerifyReport,
+    "license_verify.v0": LicenseVerifyReport,
     "observe.v0": ObserveReport,
     "policy_bundle.v1": PolicyBundle,
     "preflight.v0": PreflightReport,
