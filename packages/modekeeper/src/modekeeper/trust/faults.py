@@ -2,7 +2,14 @@
 
 from modekeeper.model.errors import BadInputError
 
-__all__ = ["IssuerKeysetError", "KeyringError", "LicenseDocumentError", "LicenseFileError", "TrustError"]
+__all__ = [
+    "IssuerKeysetError",
+    "KeyringError",
+    "LicenseDocumentError",
+    "LicenseFileError",
+    "TrustError",
+    "TrustStateError",
+]
 
 
 class TrustError(BadInputError):
@@ -33,3 +40,7 @@ class KeyringError(TrustError):
 
 class IssuerKeysetError(TrustError):
     """An issuer keyset is not signed by the root, is out of date, or is none."""
+
+
+class TrustStateError(TrustError):
+    """The record of what was seen before cannot be read."""

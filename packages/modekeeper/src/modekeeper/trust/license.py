@@ -65,15 +65,16 @@ def read_license(data: bytes) -> License:
         if not bound.object:
             raise LicenseDocumentError("field_invalid", "$.bindings: binds nothing; leave it out")
         bindings = Bindings(**{name: bound.text(name) for name in _BINDINGS if name in bound.object})
-    signature = fields.signature()
-    payload = canonical_payload(fields.object)
+    org, kid, issuer = fields.text("org"), fields.match("kid", KID), fields.text("issuer")
+    entitlements, signature = fields.words("entitlements", WORD), fields.signature()
+    payload = canonical_payload(fields.object)  # all of it is known to be texts by now, which that form can carry
     return License(
-        org=fields.text("org"),
-        kid=fields.match("kid", KID),
-        issuer=fields.text("issuer"),
+        org=org,
+        kid=kid,
+        issuer=issuer,
         issued_at=issued_at,
         expires_at=expires_at,
-        entitlements=fields.words("entitlements", WORD),
+        entitlements=entitlements,
         bindings=bindings,
         signature=signature,
         payload=payload,
