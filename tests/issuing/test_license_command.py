@@ -16,12 +16,11 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from modekeeper.cli.clocks import PinnedClock
 from modekeeper.model.errors import BadInputError
-from modekeeper.trust.canonical_payload import canonical_payload
-from modekeeper.trust.ed25519 import signature_is_valid
-from modekeeper.trust.faults import IssuerKeysetError
-from modekeeper.trust.fields import read_document
-from modekeeper.trust.keyring import read_keyring
+from modekeeper.trust.chain import TrustChain
+from modekeeper.trust.check import LicenseFacts, LicenseVerdict, check_license
+from modekeeper.trust.keyring import Keyring, read_keyring
 from modekeeper.trust.license import License, read_license
+from modekeeper.trust.state import TrustState
 from modekeeper_license_gate.key_folder import KeyFolder
 from modekeeper_license_gate.main import main
 from modekeeper_license_gate.passphrase import PASSPHRASE_VARIABLE, Passphrase, find_passphrase
@@ -62,22 +61,32 @@ def refused(result: tuple[int, str, str], text: str, code: int = 2) -> None:
     assert text in result[2]
 
 
+FILES: dict[str, bytes] = {}
+"""The bytes of each licence that a customer holds, by its digest."""
+
+
+def held(path: Path) -> License:
+    document = read_license(path.read_bytes())
+    FILES[document.digest] = path.read_bytes()
+    return document
+
+
 def issued(run: Run, kid: str = "k1", out: str = "licence.json", **said: str) -> License:
     words = {"--kid": kid, "--org": "Acme", "--issuer": "ModeKeeper", "--days": "30", "--entitlement": "apply"}
     words |= {f"--{name.replace('_', '-')}": value for name, value in said.items()}
     done(run("issue", "--folder", "keys", "--out", out, *(word for pair in words.items() for word in pair)))
-    return read_license(Path(out).read_bytes())
+    return held(Path(out))
 
 
 def good(document: License, keyring: Path = Path("keys/keyring.json")) -> bool:
-    """What steps 4 to 6 of a verification ask."""
+    """Whether a customer's ModeKeeper, which has that keyring, takes the licence."""
     ring = read_keyring(keyring.read_bytes())
-    return (
-        document.kid in ring.keys
-        and document.kid not in ring.revoked_kids
-        and document.digest not in ring.revoked_licenses
-        and signature_is_valid(ring.keys[document.kid], document.signature, document.payload)
-    )
+    return checked(document, ring).license_ok
+
+
+def checked(document: License, ring: Keyring) -> LicenseVerdict:
+    facts = LicenseFacts(cluster_uid="0a1b", host="node-1", org="Acme")
+    return check_license(FILES[document.digest], keyring=ring, facts=facts, now=NOW, wanted=("apply",))
 
 
 def test_what_is_issued_verifies(run: Run) -> None:
@@ -134,22 +143,27 @@ def test_a_keyset_is_signed_by_the_root_and_its_version_grows(run: Run) -> None:
     done(run("keys", "--folder", "keys", "--kid", "k1"))
     done(run("keys", "--folder", "root", "--kid", "root-1"))
     words = ("--folder", "keys", "--root-folder", "root", "--root-kid", "root-1", "--days", "90", "--out", "set.json")
-    versions = []
-    for _ in range(2):
+    licence, state = issued(run), TrustState()
+    for version in (1, 2):
         done(run("keyset", *words))
-        fields = read_document(Path("set.json").read_bytes(), 2**20, IssuerKeysetError)
-        versions.append(fields.whole("version", 1))
-        key = read_keyring(Path("root/keyring.json").read_bytes()).keys["root-1"]
-        assert signature_is_valid(key, fields.signature(), canonical_payload(fields.object))
-    assert versions == [1, 2]
-    assert "version 2" in done(run("inspect", "set.json"))
+        chain = TrustChain(now=NOW, state=state)
+        chain.load_root(Path("root/keyring.json").read_bytes())
+        assert chain.load_issuers(Path("set.json").read_bytes()).version == version
+        state = chain.state
+        facts = LicenseFacts()
+        assert chain.check_license(FILES[licence.digest], facts=facts, wanted=("apply",)).license_ok
+    done(run("revoke", "--folder", "keys", "--license", "licence.json"))
+    done(run("keyset", *words))
+    chain.load_issuers(Path("set.json").read_bytes())
+    assert chain.check_license(FILES[licence.digest], facts=facts).failure_code == "license_revoked"
+    assert "version 3" in done(run("inspect", "set.json"))
     self_signed = ("--folder", "keys", "--root-folder", "keys", "--root-kid", "k1", "--days", "9", "--out", "x.json")
     refused(run("keyset", *self_signed), "among the issuers")
 
 
 def test_a_development_licence_in_one_command(run: Run) -> None:
     said = done(run("dev", "--out", "demo"))
-    document = read_license(Path("demo/modekeeper.license.json").read_bytes())
+    document = held(Path("demo/modekeeper.license.json"))
     assert good(document, Path("demo/development_keyring.json"))
     assert document.kid.startswith("development-")
     assert "DEVELOPMENT" in document.issuer
@@ -157,7 +171,7 @@ def test_a_development_licence_in_one_command(run: Run) -> None:
     assert names("demo") == ["development_keyring.json", "modekeeper.license.json"]
     done(run("dev", "--out", "demo"))
     assert not good(document, Path("demo/development_keyring.json"))
-    assert good(read_license(Path("demo/modekeeper.license.json").read_bytes()), Path("demo/development_keyring.json"))
+    assert good(held(Path("demo/modekeeper.license.json")), Path("demo/development_keyring.json"))
 
 
 def test_a_development_licence_replaces_no_other(run: Run) -> None:

@@ -12,12 +12,11 @@ from modekeeper.artifacts.canonical import document
 from modekeeper.model.errors import BadInputError
 from modekeeper.trust.canonical_payload import SIGNATURE_FIELD, canonical_payload
 from modekeeper.trust.fields import MOMENT_FORMAT
+from modekeeper.trust.issuer_keyset import ISSUER_KEYSET_SCHEMA, read_issuer_keyset
 from modekeeper.trust.keyring import Keyring
 from modekeeper.trust.license import LICENSE_SCHEMA, License, read_license
 
-__all__ = ["KEYSET_SCHEMA", "LicenseTerms", "keyset", "licence", "moment"]
-
-KEYSET_SCHEMA = "issuer_keyset.v1"
+__all__ = ["LicenseTerms", "keyset", "licence", "moment"]
 
 
 class LicenseTerms(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,10 +73,13 @@ def keyset(  # noqa: D417 - the rest is told by the summary
 
     Args:
         version: grows with every keyset: a customer who saw one takes no older one.
+
+    Raises:
+        IssuerKeysetError: a customer's ModeKeeper would refuse its form.
     """
-    return _signed(
+    data = _signed(
         {
-            "schema_version": KEYSET_SCHEMA,
+            "schema_version": ISSUER_KEYSET_SCHEMA,
             "kid": kid,
             "version": version,
             "issued_at": moment(issued_at),
@@ -88,6 +90,8 @@ def keyset(  # noqa: D417 - the rest is told by the summary
         },
         key,
     )
+    read_issuer_keyset(data)
+    return data
 
 
 def _signed(fields: Mapping[str, Any], key: Ed25519PrivateKey) -> bytes:

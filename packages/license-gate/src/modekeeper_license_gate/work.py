@@ -11,11 +11,12 @@ from modekeeper.artifacts.store import FolderStore
 from modekeeper.model.errors import BadInputError
 from modekeeper.trust.faults import KeyringError, LicenseDocumentError
 from modekeeper.trust.fields import DIGEST, read_document
+from modekeeper.trust.issuer_keyset import LONGEST_KEYSET_BYTES, IssuerKeyset, read_issuer_keyset
 from modekeeper.trust.keyring import LONGEST_KEYRING_BYTES, Keyring, read_keyring
 from modekeeper.trust.license import LONGEST_LICENSE_BYTES, read_license
 from modekeeper_license_gate.key_folder import KEYRING_FILE, KeyFolder, check_kid, keyring_document, public_bytes
 from modekeeper_license_gate.passphrase import Passphrase
-from modekeeper_license_gate.signing import KEYSET_SCHEMA, LicenseTerms, keyset, licence, moment
+from modekeeper_license_gate.signing import LicenseTerms, keyset, licence, moment
 
 __all__ = [
     "inspect",
@@ -136,9 +137,7 @@ def sign_keyset(
 
 
 def _version_of(path: Path) -> int:
-    fields = read_document(read_file(path, LONGEST_KEYRING_BYTES), LONGEST_KEYRING_BYTES, KeyringError)
-    fields.schema(KEYSET_SCHEMA)
-    return fields.whole("version", 1)
+    return read_issuer_keyset(read_file(path, LONGEST_KEYSET_BYTES)).version
 
 
 def make_development_licence(folder: Path, *, now: datetime, days: int, entitlements: tuple[str, ...]) -> Lines:
@@ -190,12 +189,7 @@ def inspect(path: Path) -> Lines:
         case "license.v1":
             return _told_licence(data)
         case "issuer_keyset.v1":
-            inner = fields.inner("keys")
-            return [
-                f"issuer keyset, version {fields.whole('version', 1)}, by {fields.text('kid')} (not verified here)",
-                f"until {moment(fields.moment('expires_at'))}",
-                *(f"key {visible_kid}" for visible_kid in map(check_kid, inner.object)),
-            ]
+            return _told_keyset(read_issuer_keyset(data))
         case _:
             return _told_keyring(read_keyring(data))
 
@@ -209,6 +203,14 @@ def _told_licence(data: bytes) -> Lines:
         f"entitlements: {', '.join(made.entitlements) or 'none'}",
         f"bound to: {', '.join(bound) or 'nothing'}",
         f"digest: {made.digest}",
+    ]
+
+
+def _told_keyset(made: IssuerKeyset) -> Lines:
+    return [
+        f"issuer keyset, version {made.version}, root key {made.kid} (the signature was not verified here)",
+        f"from {moment(made.issued_at)} until {moment(made.expires_at)}",
+        *_told_keyring(made.keyring),
     ]
 
 
