@@ -21,6 +21,7 @@ $(VENV)/.quickstart: requirements/quickstart.txt $(PACKAGE)/pyproject.toml
 
 $(VENV)/.dev: requirements/dev.txt $(VENV)/.quickstart
 	$(PIP) install --require-hashes -r requirements/dev.txt
+	$(PIP) install --no-deps --no-build-isolation -e packages/license-gate
 	@touch $@
 
 $(VENV)/.bench: requirements/bench.txt $(VENV)/.dev
@@ -64,7 +65,7 @@ docs-check: $(VENV)/.dev ## fail when a generated part of the documentation is s
 constraints: ## pin the dependencies again: names, versions and hashes
 	@for name in dev quickstart bench; do \
 	  uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
-	    --no-emit-index-url --no-emit-find-links --no-emit-package modekeeper --upgrade --quiet \
+	    --no-emit-index-url --no-emit-find-links --no-emit-package modekeeper --no-emit-package modekeeper-license-gate --upgrade --quiet \
 	    requirements/$$name.in -o requirements/$$name.txt || exit 1; done
 
 clean: ## remove what was built here
