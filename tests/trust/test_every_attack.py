@@ -1,6 +1,7 @@
 """Attacks on licences, keyrings, issuer keysets and files in one table, each by real files through the one entry."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -115,3 +116,28 @@ def test_the_files_the_attacks_start_from_are_good(tmp_path: Path) -> None:
 def test_half_a_chain_is_never_taken_for_none(sources: TrustSources, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="trust chain"):
         checked(sources, tmp_path)
+
+
+def test_a_damaged_state_stops_a_good_licence(tmp_path: Path) -> None:
+    sources = by_licence(licence)(tmp_path)
+    assert checked(sources, tmp_path).verdict.license_ok
+    state = tmp_path / "state" / "modekeeper" / "trust_state.json"
+    state.write_bytes(state.read_bytes()[:-5])
+    assert checked(sources, tmp_path).verdict.failure_code == "trust_state_file_damaged"
+
+
+def test_what_is_seen_is_kept_for_the_next_time(tmp_path: Path) -> None:
+    sources = by_licence(licence)(tmp_path)
+    assert checked(sources, tmp_path).verdict.license_ok
+    hour_ago = NOW - timedelta(hours=1)
+    again = check_on_machine(
+        sources, environment={"XDG_STATE_HOME": str(tmp_path / "state")}, folder=tmp_path, facts=FACTS, now=hour_ago
+    )
+    assert again.verdict.failure_code == "clock_set_back"
+
+
+def test_a_place_without_a_home_says_that_nothing_is_kept(tmp_path: Path) -> None:
+    sources = by_licence(licence)(tmp_path)
+    check = check_on_machine(sources, environment={}, folder=tmp_path, facts=FACTS, now=NOW)
+    assert check.verdict.license_ok
+    assert any("goes unnoticed" in note for note in check.notes)

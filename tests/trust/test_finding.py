@@ -56,6 +56,11 @@ def test_a_variable_that_is_empty_names_nothing(places: dict[str, Path], tmp_pat
     assert find_license(None, {"MODEKEEPER_LICENSE_PATH": ""}, tmp_path).source == "folder"
 
 
+def test_a_link_to_nothing_in_the_folder_is_a_licence_somebody_meant(tmp_path: Path) -> None:
+    (tmp_path / LICENSE_FILE).symlink_to("gone.json")
+    assert isinstance(find_license(None, {}, tmp_path).data, LicenseFileError)
+
+
 def test_an_option_that_is_empty_names_a_licence_that_is_not_there(places: dict[str, Path], tmp_path: Path) -> None:
     assert isinstance(find_license("", {}, tmp_path).data, LicenseFileError)
 
