@@ -11,6 +11,7 @@ from tests.trust.signing import NOW, b64, dumped, licence, public_bytes, signed
 from modekeeper.trust.chain import TrustChain, TrustOrderError
 from modekeeper.trust.check import LicenseFacts
 from modekeeper.trust.faults import IssuerKeysetError, KeyringError
+from modekeeper.trust.license import read_license
 from modekeeper.trust.state import TrustState
 
 ROOT = dumped({"root-1": b64(public_bytes("root-1")), "root-2": b64(public_bytes("root-2"))})
@@ -169,6 +170,17 @@ def test_a_root_key_that_is_revoked_signs_nothing() -> None:
     with pytest.raises(IssuerKeysetError) as caught:
         chain(root=dumped(root)).load_issuers(keyset())
     assert caught.value.code == "keyset_kid_revoked"
+
+
+@pytest.mark.parametrize("where", ["root", "keyset"])
+@pytest.mark.parametrize("what", ["revoked_kids", "revoked_licenses"])
+def test_what_the_root_or_the_keyset_revokes_is_revoked(where: str, what: str) -> None:
+    denied = {what: ["vendor-2026"] if what == "revoked_kids" else [read_license(licence()).digest]}
+    root = {"schema_version": "keyring.v1", "keys": {"root-1": b64(public_bytes("root-1"))}}
+    links = chain(root=dumped(root | (denied if where == "root" else {})))
+    links.load_issuers(keyset(**(denied if where == "keyset" else {})))
+    code = "kid_revoked" if what == "revoked_kids" else "license_revoked"
+    assert links.check_license(licence(), facts=LicenseFacts()).failure_code == code
 
 
 def test_a_root_key_signs_no_licence() -> None:

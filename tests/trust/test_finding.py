@@ -1,17 +1,19 @@
 """Where a licence and a keyring are looked for, and which files are not read."""
 
 import os
-from datetime import timedelta
+from datetime import UTC, timedelta
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.trust.signing import KEYRING, NOW, b64, dumped, licence, public_bytes
 
 from modekeeper.trust.check import LicenseFacts, check_license
 from modekeeper.trust.faults import KeyringError, LicenseFileError, TrustStateError
 from modekeeper.trust.finding import LICENSE_FILE, find_keyring, find_license
 from modekeeper.trust.keyring import EMPTY_KEYRING, Keyring
-from modekeeper.trust.state import TrustState, TrustStateFile, state_after, state_path
+from modekeeper.trust.state import TrustState, TrustStateFile, merged, state_after, state_path
 
 
 @pytest.fixture
@@ -52,6 +54,11 @@ def test_a_place_that_is_named_hides_the_later_ones(places: dict[str, Path], tmp
 
 def test_a_variable_that_is_empty_names_nothing(places: dict[str, Path], tmp_path: Path) -> None:
     assert find_license(None, {"MODEKEEPER_LICENSE_PATH": ""}, tmp_path).source == "folder"
+
+
+def test_a_link_to_nothing_in_the_folder_is_a_licence_somebody_meant(tmp_path: Path) -> None:
+    (tmp_path / LICENSE_FILE).symlink_to("gone.json")
+    assert isinstance(find_license(None, {}, tmp_path).data, LicenseFileError)
 
 
 def test_an_option_that_is_empty_names_a_licence_that_is_not_there(places: dict[str, Path], tmp_path: Path) -> None:
@@ -197,6 +204,28 @@ def test_a_damaged_state_is_not_taken_for_a_fresh_one(tmp_path: Path, data: byte
     path.write_bytes(data)
     with pytest.raises(TrustStateError):
         TrustStateFile(path).load()
+
+
+def test_two_processes_lose_nothing_of_each_other(tmp_path: Path) -> None:
+    file = TrustStateFile(tmp_path / "trust_state.json")
+    file.save(TrustState(newest_verified_at=NOW, keyset_version=7, keyset_digest="sha256:7"))
+    file.save(TrustState(newest_verified_at=NOW - timedelta(days=1), newest_issued_at=NOW, keyset_version=6))
+    assert file.load() == TrustState(
+        newest_verified_at=NOW, newest_issued_at=NOW, keyset_version=7, keyset_digest="sha256:7"
+    )
+
+
+MOMENTS = st.none() | st.datetimes(timezones=st.just(UTC))
+STATES = st.builds(TrustState, newest_issued_at=MOMENTS, newest_verified_at=MOMENTS, keyset_version=st.integers(0, 5))
+
+
+@given(STATES, STATES)
+def test_what_was_seen_only_grows(one: TrustState, other: TrustState) -> None:
+    both = merged(one, other)
+    assert merged(both, one) == merged(both, other) == both
+    for earlier in (one, other):
+        assert earlier.keyset_version <= both.keyset_version
+        assert earlier.newest_seen is None or (both.newest_seen is not None and earlier.newest_seen <= both.newest_seen)
 
 
 def test_a_state_that_cannot_be_written_says_so(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ from modekeeper.model.trace import TraceEvent
 from modekeeper.planning.undo import RollbackPlan
 from modekeeper.policy.chord_spec import Catalog
 from modekeeper.reports.folder.watch_state import WatchState
+from modekeeper.trust.state import TrustState
 
 __all__ = ["SCHEMAS", "schema_files"]
 
@@ -48,6 +49,7 @@ SCHEMAS: dict[str, type[msgspec.Struct]] = {
     "preflight.v0": PreflightReport,
     "quickstart.v0": QuickstartReport,
     "rollback_plan.v0": RollbackPlan,
+    "trust_state.v1": TrustState,
     "watch.v0": WatchReport,
     "watch_state.v0": WatchState,
 }

@@ -77,7 +77,8 @@ def check_license(
     """
     # Step 1: there is a licence, and it can be read.
     if data is None:
-        return _stopped(_Stop(BlockReason.LICENSE_MISSING, "license_not_found", "there is no licence"))
+        text = "there is none: give --license-path, set MODEKEEPER_LICENSE_PATH, or put modekeeper.license.json here"
+        return _stopped(_Stop(BlockReason.LICENSE_MISSING, "license_not_found", text))
     if isinstance(data, LicenseFileError):
         return _stopped(_invalid(data.code, data.detail))
     # Steps 2 and 3: it is JSON without leniency, and exactly a license.v1.
@@ -100,10 +101,11 @@ def _key_stop(document: License, keyring: Keyring | TrustError) -> _Stop | None:
     if isinstance(keyring, TrustError):
         return _invalid(keyring.code, keyring.detail)
     if document.kid in keyring.revoked_kids:
-        return _invalid("kid_revoked", f"the key {document.kid!r} is revoked")
+        return _invalid("kid_revoked", f"the key {document.kid!r} is revoked: ask for a licence by another one")
     if document.kid not in keyring.keys:
         has = f"has {len(keyring.keys)} others" if keyring.keys else "is empty"
-        return _invalid("kid_unknown", f"the keyring, which {has}, does not have the key {document.kid!r}")
+        text = f"the keyring, which {has}, does not have the key {document.kid!r}: use the keyring of your vendor"
+        return _invalid("kid_unknown", text)
     return None
 
 
@@ -114,7 +116,9 @@ def _signature_stop(document: License, keyring: Keyring | TrustError) -> _Stop |
     if (fault := signature_fault(document.signature)) is not None:
         return _invalid("signature_malformed", f"the signature {fault}")
     if not signature_is_valid(keyring.keys[document.kid], document.signature, document.payload):
-        return _invalid("signature_mismatch", f"the key {document.kid!r} did not sign what the licence says")
+        return _invalid(
+            "signature_mismatch", f"the key {document.kid!r} did not sign what the licence says: get the file again"
+        )
     if document.digest in keyring.revoked_licenses:
         return _invalid("license_revoked", f"the licence {document.digest} is revoked")
     return None
@@ -127,9 +131,11 @@ def _time_stop(document: License, now: datetime, newest_seen: datetime | None) -
         text = f"the clock says {_iso(now)}, and {_iso(newest_seen)} has been before: set the clock"
         return _invalid("clock_set_back", text)
     if document.issued_at - now > tolerance:
-        return _invalid("issued_in_the_future", f"issued at {_iso(document.issued_at)}, and it is {_iso(now)}")
+        return _invalid("issued_in_the_future", f"issued at {_iso(document.issued_at)}, and the clock says {_iso(now)}")
     if document.expires_at <= max(now, newest_seen or now):
-        text = f"expired at {_iso(document.expires_at)}, and it is {_iso(max(now, newest_seen or now))}"
+        text = (
+            f"expired at {_iso(document.expires_at)}, and it is {_iso(max(now, newest_seen or now))}: ask for a new one"
+        )
         return _Stop(BlockReason.LICENSE_EXPIRED, "license_expired", text)
     return None
 

@@ -20,7 +20,7 @@ MOMENT_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 """The only way a time is written: ``2026-01-31T09:08:07Z``."""
 _MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
 _LONGEST_TEXT = 200
-_MOST_WORDS = 1000
+_MOST_WORDS = 10_000
 MOST_EXACT = 2**53 - 1
 """The largest whole number every reader of JSON has exactly (RFC 8785, 3.2.2.3)."""
 

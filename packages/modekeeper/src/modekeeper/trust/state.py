@@ -19,7 +19,7 @@ from modekeeper.trust.check import LicenseVerdict
 from modekeeper.trust.faults import TrustStateError
 from modekeeper.trust.files import read_guarded_file
 
-__all__ = ["TrustState", "TrustStateFile", "state_after", "state_path"]
+__all__ = ["TrustState", "TrustStateFile", "merged", "state_after", "state_path"]
 
 _LONGEST_BYTES = 64 * 1024
 _UNTIMELY = frozenset({"clock_set_back", "issued_in_the_future"})
@@ -40,18 +40,25 @@ class TrustState(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     @property
     def newest_seen(self) -> datetime | None:
         """The latest time that is known to have passed."""
-        return max((t for t in (self.newest_issued_at, self.newest_verified_at) if t is not None), default=None)
+        return _later(self.newest_issued_at, self.newest_verified_at)
+
+
+def merged(one: TrustState, other: TrustState) -> TrustState:
+    """The newer of everything."""
+    newer = other if other.keyset_version > one.keyset_version else one
+    return TrustState(
+        newest_issued_at=_later(one.newest_issued_at, other.newest_issued_at),
+        newest_verified_at=_later(one.newest_verified_at, other.newest_verified_at),
+        keyset_version=newer.keyset_version,
+        keyset_digest=newer.keyset_digest,
+    )
 
 
 def state_after(state: TrustState, verdict: LicenseVerdict, now: datetime) -> TrustState:
     """What is known after ``verdict``: more only where a signature was verified at a time that may be right."""
     if verdict.issued_at is None or verdict.failure_code in _UNTIMELY:
         return state
-    return msgspec.structs.replace(
-        state,
-        newest_issued_at=max(verdict.issued_at, state.newest_issued_at or verdict.issued_at),
-        newest_verified_at=max(now, state.newest_verified_at or now),
-    )
+    return merged(state, TrustState(newest_issued_at=verdict.issued_at, newest_verified_at=now))
 
 
 def state_path(environment: Mapping[str, str]) -> Path | None:
@@ -88,11 +95,12 @@ class TrustStateFile:
         return state
 
     def save(self, state: TrustState) -> None:
-        """Write the state, whole or not at all.
+        """Write the state, whole or not at all; what another process wrote in the meantime is not lost.
 
         Raises:
-            TrustStateError: the disk did not take it; what was on it before is still there.
+            TrustStateError: the disk did not take it, and what was on it before is still there; or that is damaged.
         """
+        state = merged(self.load(), state)
         try:
             FolderStore(self._path.parent).write_bytes(self._path.name, document(state))
         except ModeKeeperError as error:
@@ -105,3 +113,7 @@ class TrustStateFile:
     def _broken(self) -> TrustStateError:
         text = f"the trust state file {visible(str(self._path), 300)!r} is damaged: remove it once you know why"
         return TrustStateError("trust_state_file_damaged", text)
+
+
+def _later(one: datetime | None, other: datetime | None) -> datetime | None:
+    return max((moment for moment in (one, other) if moment is not None), default=None)

@@ -8,25 +8,16 @@ from modekeeper.artifacts.store import FolderStore
 from modekeeper.artifacts.times import iso_utc
 from modekeeper.ports.clock import Clock
 from modekeeper.reports.folder.publishing import path_in, publish_json, times
-from modekeeper.trust.check import LicenseFacts, LicenseVerdict
-from modekeeper.trust.finding import FoundKeyring, FoundLicense
+from modekeeper.trust.on_machine import LicenseCheck
 
 __all__ = ["write_license_folder"]
 
 
 def write_license_folder(
-    store: FolderStore,
-    verdict: LicenseVerdict,
-    clock: Clock,
-    *,
-    started: datetime,
-    found: FoundLicense,
-    ring: FoundKeyring,
-    facts: LicenseFacts,
-    wanted: tuple[str, ...],
-    notes: tuple[str, ...],
+    store: FolderStore, check: LicenseCheck, clock: Clock, *, started: datetime, wanted: tuple[str, ...]
 ) -> LicenseVerifyReport:
     """Write ``license_verify_latest.json`` and ``explain.jsonl``."""
+    verdict, found, ring, facts = check.verdict, check.found, check.ring, check.facts
     explain = ExplainLog(clock)
     explain.add(
         "license_checked",
@@ -64,7 +55,7 @@ def write_license_folder(
         keyset_path=ring.keyset_path,
         keyset_version=ring.keyset_version,
         place=PlacePart(cluster_uid=facts.cluster_uid, host=facts.host, org=facts.org),
-        notes=notes,
+        notes=check.notes,
         explain_path=path_in(store, "explain.jsonl"),
     )
     publish_json(store, "license_verify", report, finished)
