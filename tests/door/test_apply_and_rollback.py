@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.cluster_verify.worlds import plan_of
 from tests.door.doors import DEPLOYMENTS, KEY, TRAINER, Door, planned
 
-from modekeeper.artifacts.contracts.k8s_apply import ApplyStatus, Receipt, receipt_digest
+from modekeeper.artifacts.contracts.k8s_apply import ApplyStatus, LicensePart, Receipt, receipt_digest
 from modekeeper.cluster.memory import NAMESPACES, PODS
 from modekeeper.gates.kill_switch import KillSwitch
 from modekeeper.model.cluster import ObjectRef
@@ -326,6 +326,16 @@ def test_a_kill_switch_that_cannot_be_read_is_active(broken: object, tmp_path: P
     assert door.writer.stored == []
 
 
+def test_a_licence_that_cannot_be_checked_allows_nothing(tmp_path: Path) -> None:
+    door = Door(tmp_path, HOT)
+
+    def check(_uid: str | None) -> LicensePart:
+        raise RuntimeError("anything")
+
+    door.licence.check = check  # type: ignore[method-assign, assignment]
+    assert block_reasons(apply(door.request(), door.ports).verdicts) == (BlockReason.LICENSE_INVALID,)
+
+
 def test_the_kill_switch_is_looked_at_before_each_write(tmp_path: Path) -> None:
     door = Door(tmp_path, HOT)
     order: list[str] = []
@@ -354,6 +364,26 @@ def test_a_value_that_nobody_knows_stops_and_the_operators_word_helps(tmp_path: 
     assert apply(door.request(known={target: known}), door.ports).ok
     assert rollback(None, door.ports).ok
     assert KEY not in door.ours()["Deployment/trainer template"]
+
+
+def test_what_somebody_wrote_by_hand_comes_back_to_the_byte(tmp_path: Path) -> None:
+    door = Door(tmp_path, COLD)
+    door.edit(TRAINER, KEY, "2\n\u00fc \u0000;$(x)", template=True)
+    door.verification, before = door.verified(door.plan), door.ours()
+    known = {"dataloader_prefetch_factor": KnownValue(value=2.0, source=CurrentValueSource.OPERATOR)}
+    target = Target(namespace="train", kind="Deployment", name="trainer")
+    assert apply(door.request(known={target: known}), door.ports).ok
+    assert rollback(None, door.ports).ok
+    assert door.ours() == before
+
+
+def test_a_way_back_that_cannot_be_gone_stops_before_the_first_change(tmp_path: Path) -> None:
+    door = Door(tmp_path, COLD)
+    door.edit(TRAINER, KEY, "2" * 5000, template=True)
+    door.verification = door.verified(door.plan)
+    with pytest.raises(RefusedError, match="too long"):
+        apply(door.request(), door.ports)
+    assert door.writer.stored == []
 
 
 def test_a_second_plan_waits_for_the_cooldown(tmp_path: Path) -> None:

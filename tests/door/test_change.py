@@ -69,7 +69,7 @@ def test_the_patch_holds_the_preconditions_and_our_keys_alone() -> None:
         {"values": (("modekeeper/a/b", "x"),)},
         {"values": (("Modekeeper/a", "x"),)},
         {"values": (("modekeeper/a\n", "x"),)},
-        {"values": ((KEY, "4\n"),)},
+        {"values": ((KEY, "4" * 4097),)},
         {"values": ((KEY, "\ud800"),)},
         {"values": ((KEY, {"nested": "x"}),)},
         {"uid": ""},

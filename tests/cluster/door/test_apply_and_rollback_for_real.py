@@ -1,4 +1,4 @@
-"""The door on the real API server: applied and taken back, and the audit log has as many writes as there are receipts."""
+"""The door on the real API server: applied and taken back, with as many writes in the audit log as receipts."""
 
 from pathlib import Path
 from typing import Any
@@ -80,7 +80,7 @@ def settle(plane: ControlPlane, namespace: str) -> None:
 
 @pytest.mark.parametrize("client", ["api", "kubectl"])
 @pytest.mark.parametrize("actuation", [Actuation.COLD, Actuation.HOT])
-def test_applied_and_taken_back(
+def test_applied_and_taken_back(  # noqa: PLR0917 - fixtures
     actuation: Actuation, client: str, control_plane: ControlPlane, namespace: str, kwok: FakeNodes, tmp_path: Path
 ) -> None:
     create(

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import msgspec
 
-from modekeeper.artifacts.contracts.k8s_apply import ApplyStatus, Operation
+from modekeeper.artifacts.contracts.k8s_apply import ApplyStatus, LicensePart, Operation
 from modekeeper.artifacts.contracts.k8s_verify import ClusterIdentity
 from modekeeper.artifacts.times import iso_utc
 from modekeeper.cluster.verify.facts import Facts
@@ -109,7 +109,7 @@ def _case(
     case = DoorCase(
         now=ports.clock.now(),
         kill_switch=switch,
-        licence=ports.licence.check(uid),
+        licence=_licence(ports, uid),
         pro_installed=True,  # this is it
         plan=plan[0],
         plan_fault=plan[1],
@@ -119,6 +119,14 @@ def _case(
         items=items,
     )
     return case, facts
+
+
+def _licence(ports: DoorPorts, uid: str | None) -> LicensePart | None:
+    """The verdict; ``None`` where there is none, which stops the change."""
+    try:
+        return ports.licence.check(uid)
+    except Exception:  # noqa: BLE001 - whatever breaks there allows nothing
+        return None
 
 
 def _to_rehearse(items: Sequence[ItemCase]) -> dict[int, tuple[PlannedWrite, dict[str, object], frozenset[str]]]:

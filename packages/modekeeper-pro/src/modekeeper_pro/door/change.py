@@ -26,7 +26,8 @@ PODS = Resource("", "v1", "pods", "Pod")
 _KEY = re.compile(r"modekeeper/[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 _UID = re.compile(r"[A-Za-z0-9-]{1,64}")
 _VERSION = re.compile(r"[A-Za-z0-9]{1,64}")
-_VALUE = re.compile(r"[\x20-\x7e]{0,256}")
+_VALUE = re.compile(r"[^\ud800-\udfff]{0,4096}", re.DOTALL)
+"""Any text that JSON can carry: what somebody wrote there by hand is given back to the byte."""
 _MOST_KEYS = 64
 _WORKLOADS = {kind.resource(version): kind for kind in WORKLOAD_KINDS for version in kind.versions}
 
@@ -152,5 +153,5 @@ def _fault_of_values(values: Any) -> str | None:
         if not _KEY.fullmatch(key):
             return f"{visible(key, 60)!r} is no key of ours"
         if value is not None and not _VALUE.fullmatch(value):
-            return f"the value of {visible(key, 60)} is no short printable text"
+            return f"the value of {visible(key, 60)} is no text, or too long"
     return None

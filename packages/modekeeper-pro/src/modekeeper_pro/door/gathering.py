@@ -121,6 +121,9 @@ def _write(
         uid=uid_of(found) or "",
         resource_version=version_of(found) or "",
     )
+    before = values_at(found, place, after)
+    # The way back must be possible too, or there is no way.
+    msgspec.structs.replace(change, values=tuple(sorted(before.items())))
     return PlannedWrite(
         number=number,
         item=index,
@@ -133,7 +136,7 @@ def _write(
         name=ref.name,
         uid=change.uid,
         place=place,
-        before=values_at(found, place, after),
+        before=before,
         after=after,
         digest=change.digest(found),
     )

@@ -11,7 +11,7 @@ from modekeeper.artifacts.times import iso_utc
 from modekeeper.model.errors import FailedError
 from modekeeper.ports.clock import Clock
 from modekeeper_pro.door.ports import Files
-from modekeeper_pro.door.records import run_folder
+from modekeeper_pro.door.records import run_folder, sync_folder
 
 __all__ = ["Event", "Journal", "WriteState", "states"]
 
@@ -100,6 +100,8 @@ class Journal:
         except OSError as error:
             why = (error.strerror or type(error).__name__).lower()
             raise FailedError(f"cannot write {self._name}: {why}. Nothing more is changed.") from error
+        if event is Event.INTENT:
+            sync_folder(self._path.parent)  # the file itself is new
 
     def lines(self) -> tuple[Line, ...]:
         """Everything that was written; a last line that was cut off with the machine was never waited for.

@@ -5,6 +5,7 @@ A run is one attempt to apply or to take back, in a folder of its own: ``door/00
 """
 
 import os
+from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
@@ -19,7 +20,16 @@ from modekeeper.policy.wording import shown
 from modekeeper_pro.door.change import Change
 from modekeeper_pro.door.ports import Files
 
-__all__ = ["PlannedWrite", "RunRecord", "Undoes", "read_record", "run_folder", "with_digest", "write_record"]
+__all__ = [
+    "PlannedWrite",
+    "RunRecord",
+    "Undoes",
+    "read_record",
+    "run_folder",
+    "sync_folder",
+    "with_digest",
+    "write_record",
+]
 
 _LONGEST_BYTES = 64 * 2**20
 
@@ -104,8 +114,8 @@ def write_record(files: Files, record: RunRecord) -> None:
         FailedError: the disk did not take it.
     """
     path = files.write_bytes(f"{run_folder(record.run)}/undo.json", document(record))
-    for folder in (path.parent, path.parent.parent):
-        _sync_folder(str(folder))
+    for folder in (path.parent, path.parent.parent, files.root):
+        sync_folder(folder)
 
 
 def read_record(files: Files, run: int) -> RunRecord | None:
@@ -140,9 +150,18 @@ def _damaged(name: str, why: str) -> FailedError:
     return FailedError(f"{name} cannot be relied on: {why}. Restore it from a backup, or undo by hand.")
 
 
-def _sync_folder(folder: str) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+def sync_folder(folder: Path) -> None:
+    """Wait until the disk has the names in a folder.
+
+    Raises:
+        FailedError: it does not take them.
+    """
     try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+    except OSError as error:
+        why = (error.strerror or type(error).__name__).lower()
+        raise FailedError(f"cannot keep the files of {folder.name!r}: {why}. Nothing more is changed.") from error
