@@ -24,6 +24,7 @@ SCHEMAS = {
     "k8s_apply_latest.json": "k8s_apply.v0",
     "k8s_render_latest.json": "k8s_render.v0",
     "k8s_verify_latest.json": "k8s_verify.v0",
+    "license_verify_latest.json": "license_verify.v0",
     "quickstart_latest.json": "quickstart.v0",
 }
 """Name of an artifact to the name of its schema."""

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 import pytest
+from tests.trust.signing import b64, dumped, licence, public_bytes
 
 from modekeeper.cli.commands import COMMANDS, HEADINGS, overview
 from modekeeper.cli.tree import root
@@ -277,6 +278,11 @@ RUNNABLE = [
 @pytest.mark.parametrize(("words", "example"), RUNNABLE, ids=lambda value: value if isinstance(value, str) else "")
 def test_examples_work_when_pasted(words: tuple[str, ...], example: str, folder: Path) -> None:
     (folder / "my-chords.json").write_text(json.dumps({"schema_version": "chord_catalog.v1", "chords": []}))
+    if words == ("license", "verify"):
+        keys = {"vendor-2026": b64(public_bytes("vendor-2026"))}
+        (folder / "keys.json").write_bytes(dumped(keys))
+        since, until = "2020-01-01T00:00:00Z", "9000-01-01T00:00:00Z"
+        (folder / "modekeeper.license.json").write_bytes(licence(issued_at=since, expires_at=until))
     (folder / "logs").mkdir()
     subprocess.run(["gzip", "-k", "run.jsonl"], cwd=folder, check=True)
     shutil.copy(folder / "run.jsonl.gz", folder / "logs" / "run-1.jsonl.gz")

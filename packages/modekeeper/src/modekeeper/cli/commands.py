@@ -74,6 +74,7 @@ COMMANDS: tuple[Command, ...] = (
     ),
     Command(("k8s", "verify"), "Check", "the same as verify", f"{_AT}.k8s_verify:k8s_verify"),
     Command(("k8s", "render"), "Check", "check a plan and write its script", f"{_AT}.k8s_render:render"),
+    Command(("license", "verify"), "Check", "is a licence good here, now, for this", f"{_AT}.license_verify:verify"),
     Command(
         ("k8s", "apply"),
         "Change",
@@ -100,6 +101,7 @@ GROUPS = {
     "closed-loop": "The loop: observe, decide, plan; with a licence, apply.",
     "chords": "The changes ModeKeeper knows how to propose.",
     "k8s": "Ask a cluster what it is, and about a plan; apply and rollback need the licensed package.",
+    "license": "What a licence says, and whether it is good here.",
     "demo": "See it work without a cluster.",
 }
 

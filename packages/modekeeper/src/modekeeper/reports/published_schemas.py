@@ -12,6 +12,7 @@ from modekeeper.artifacts.contracts.bundle import PolicyBundle
 from modekeeper.artifacts.contracts.k8s_apply import K8sApplyReport
 from modekeeper.artifacts.contracts.k8s_render import K8sRenderReport
 from modekeeper.artifacts.contracts.k8s_verify import K8sVerifyReport
+from modekeeper.artifacts.contracts.license_verify import LicenseVerifyReport
 from modekeeper.artifacts.contracts.preflight import PreflightReport
 from modekeeper.artifacts.contracts.reports import (
     ChordsValidateReport,
@@ -28,6 +29,7 @@ from modekeeper.model.trace import TraceEvent
 from modekeeper.planning.undo import RollbackPlan
 from modekeeper.policy.chord_spec import Catalog
 from modekeeper.reports.folder.watch_state import WatchState
+from modekeeper.trust.state import TrustState
 
 __all__ = ["SCHEMAS", "schema_files"]
 
@@ -43,11 +45,13 @@ SCHEMAS: dict[str, type[msgspec.Struct]] = {
     "k8s_plan.v0": Plan,
     "k8s_render.v0": K8sRenderReport,
     "k8s_verify.v0": K8sVerifyReport,
+    "license_verify.v0": LicenseVerifyReport,
     "observe.v0": ObserveReport,
     "policy_bundle.v1": PolicyBundle,
     "preflight.v0": PreflightReport,
     "quickstart.v0": QuickstartReport,
     "rollback_plan.v0": RollbackPlan,
+    "trust_state.v1": TrustState,
     "watch.v0": WatchReport,
     "watch_state.v0": WatchState,
 }
