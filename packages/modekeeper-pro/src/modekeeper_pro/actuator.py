@@ -9,6 +9,7 @@ from pathlib import Path
 
 from modekeeper.artifacts.contracts.k8s_apply import K8sApplyReport, LicensePart
 from modekeeper.artifacts.store import FolderStore
+from modekeeper.cli.clocks import PINNED_CLOCK_VARIABLE
 from modekeeper.cluster.kill_switch import KillSwitchSignals, switch_namespaces
 from modekeeper.cluster.opening import ClusterChoice, open_reader
 from modekeeper.gates.kill_switch import KillSwitch
@@ -46,12 +47,15 @@ class DoorActuator:
         """As the port says.
 
         Raises:
-            BadInputError: there is no plan, or no way to a cluster.
+            BadInputError: there is no plan, no way to a cluster, or a clock that was stopped by hand: with such a
+                clock nothing ever expires.
             RefusedError: another apply or rollback works in the same folder.
             FailedError: the disk does not take what must be on it.
         """
         if order.plan is None:
             raise BadInputError("there is no plan to apply. Name one with --plan.")
+        if order.environment.get(PINNED_CLOCK_VARIABLE):
+            raise BadInputError(f"a change needs the machine's own clock: unset {PINNED_CLOCK_VARIABLE}.")
         started = order.clock.now()
         request = ApplyRequest(
             plan=order.plan.data,
