@@ -21,6 +21,7 @@ SCHEMAS = {
     "watch_state.json": "watch_state.v0",
     "chords_validate_latest.json": "chords_validate.v0",
     "doctor_latest.json": "doctor.v0",
+    "k8s_apply_latest.json": "k8s_apply.v0",
     "k8s_render_latest.json": "k8s_render.v0",
     "k8s_verify_latest.json": "k8s_verify.v0",
     "license_verify_latest.json": "license_verify.v0",

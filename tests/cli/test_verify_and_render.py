@@ -15,13 +15,12 @@ from tests.cluster_verify.worlds import KEY, item, pod, workload, world
 from tests.cluster_verify.worlds import plan_of as sealed
 
 from modekeeper.artifacts.canonical import canonical_digest, document
-from modekeeper.artifacts.contracts.k8s_verify import K8sVerifyReport
+from modekeeper.artifacts.contracts.k8s_verify import K8sVerifyReport, verification_digest
 from modekeeper.cli import k8s_verify as command
 from modekeeper.cli.main import main
 from modekeeper.cluster.memory import MemoryCluster, Rule
 from modekeeper.model.cluster import ClusterUnreachableError
 from modekeeper.model.decision import Actuation
-from modekeeper.reports.folder.verify_run import verification_digest
 
 HOT, COLD = Actuation.HOT, Actuation.COLD
 READ = Rule(verbs=("get", "list", "watch"), groups=("*",))

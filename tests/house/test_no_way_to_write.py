@@ -27,7 +27,14 @@ WORDS = {
     "PATCH": ("cluster/api/wire.py",),
     "PUT": (),
     "DELETE": (),
-    "apply": ("cli/machine_checks.py",),  # a name of a check
+    # A name of a check, what a report says was asked for, the commands that refuse, and the method of who may do it.
+    "apply": (
+        "cli/machine_checks.py",
+        "artifacts/contracts/k8s_apply.py",
+        "cli/commands.py",
+        "cli/k8s_apply.py",
+        "cli/actuators.py",
+    ),
     "delete": ("cluster/rbac.py",),  # the verb of a rule
     "scale": (),
     "rollout": (),
@@ -36,7 +43,7 @@ WORDS = {
     "--raw": ("cluster/kubectl/transport.py",),
     "--dry-run=server": ("cluster/kubectl/transport.py",),
     "--dry-run=none": (),
-    "--force": (),
+    "--force": ("cli/k8s_apply.py", "cli/k8s_rollback.py"),  # an option that bypasses nothing
 }
 """Where a word of HTTP or of kubectl that could change something may stand as a text of its own."""
 

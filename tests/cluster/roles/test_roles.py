@@ -60,7 +60,9 @@ def test_the_observers_roles_hold_reading_verbs_of_named_resources_and_no_secret
     assert verbs_of(rules) == READING
     named = {name for rule in rules for part in ("apiGroups", "resources") for name in rule[part]}
     assert "*" not in named
-    assert named.isdisjoint({"secrets", "configmaps", "pods/exec", "pods/attach", "pods/portforward", "nodes/proxy"})
+    assert named.isdisjoint({"secrets", "pods/exec", "pods/attach", "pods/portforward", "nodes/proxy"})
+    maps = [rule for rule in rules if "configmaps" in rule["resources"]]
+    assert [(rule["verbs"], rule["resourceNames"]) for rule in maps] == [(["get"], ["modekeeper-kill-switch"])]
     assert all("nonResourceURLs" not in rule for rule in rules)
 
 
@@ -70,6 +72,18 @@ def test_the_verifiers_role_adds_patching_and_nothing_else(control_plane: Contro
     assert verbs_of(rules) == {"patch"}
     kinds = {(kind.group, kind.plural) for kind in WORKLOAD_KINDS} | {("", "pods")}
     assert {(group, name) for rule in rules for group in rule["apiGroups"] for name in rule["resources"]} == kinds
+
+
+def test_the_role_of_the_kill_switch_opens_one_config_map(control_plane: ControlPlane, namespace: str) -> None:
+    bind(control_plane, "guest", namespace, "kill-switch")
+    assert rules_of(control_plane, "kill-switch", namespace) == [
+        {
+            "apiGroups": [""],
+            "resources": ["configmaps"],
+            "resourceNames": ["modekeeper-kill-switch"],
+            "verbs": ["get"],
+        }
+    ]
 
 
 def test_each_file_says_how_it_is_bound() -> None:

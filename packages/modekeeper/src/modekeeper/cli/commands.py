@@ -23,6 +23,7 @@ HEADINGS = {
     "Look": "what is the job doing",
     "Decide": "what would help, as a plan a person can review",
     "Check": "is everything ready, and what would a plan do",
+    "Change": "with the licensed package, through its one door",
     "Show": "see it work",
 }
 
@@ -75,6 +76,18 @@ COMMANDS: tuple[Command, ...] = (
     Command(("k8s", "render"), "Check", "check a plan and write its script", f"{_AT}.k8s_render:render"),
     Command(("license", "verify"), "Check", "is a licence good here, now, for this", f"{_AT}.license_verify:verify"),
     Command(
+        ("k8s", "apply"),
+        "Change",
+        "apply a verified plan; needs the licensed package",
+        f"{_AT}.k8s_apply:apply",
+    ),
+    Command(
+        ("k8s", "rollback"),
+        "Change",
+        "take an applied plan back; needs the licensed package",
+        f"{_AT}.k8s_rollback:rollback",
+    ),
+    Command(
         ("demo", "modes"),
         "Show",
         "an incident from healthy to healthy, every mode in between",
@@ -87,7 +100,7 @@ GROUPS = {
     "eval": "Verdict, why and cost of a run.",
     "closed-loop": "The loop: observe, decide, plan; with a licence, apply.",
     "chords": "The changes ModeKeeper knows how to propose.",
-    "k8s": "Ask a cluster what it is, and about a plan; nothing here changes one.",
+    "k8s": "Ask a cluster what it is, and about a plan; apply and rollback need the licensed package.",
     "license": "What a licence says, and whether it is good here.",
     "demo": "See it work without a cluster.",
 }
@@ -99,7 +112,7 @@ def overview() -> str:
         "Usage: mk COMMAND [OPTIONS]",
         "",
         "ModeKeeper watches a training job, says which mode it is in and why, and plans a safe change.",
-        "It reads and plans; nothing here changes a cluster.",
+        "It reads and plans; only the licensed package changes a cluster.",
     ]
     width = max(len(" ".join(command.words)) for command in COMMANDS) + 2
     for heading, meaning in HEADINGS.items():

@@ -9,7 +9,7 @@ __all__ = ["read_small_file"]
 _LARGEST_BYTES = 4 * 1024 * 1024
 
 
-def read_small_file(path: str, what: str) -> bytes:
+def read_small_file(path: str, what: str, largest_bytes: int = _LARGEST_BYTES) -> bytes:
     """The bytes of ``path``.
 
     Raises:
@@ -17,10 +17,10 @@ def read_small_file(path: str, what: str) -> bytes:
     """
     try:
         with Path(path).open("rb") as file:
-            data = file.read(_LARGEST_BYTES + 1)
+            data = file.read(largest_bytes + 1)
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or str(error)
         raise BadInputError(f"cannot read {path!r} as {what}: {why.lower()}. Give a readable file.") from error
-    if len(data) > _LARGEST_BYTES:
-        raise BadInputError(f"{path!r} is larger than {_LARGEST_BYTES // 1024 // 1024} MiB: not {what}.")
+    if len(data) > largest_bytes:
+        raise BadInputError(f"{path!r} is larger than {largest_bytes // 1024 // 1024} MiB: not {what}.")
     return data

@@ -11,11 +11,9 @@ from pathlib import Path
 from modekeeper import __version__
 from modekeeper.artifacts.contracts.reports import DoctorCheck
 from modekeeper.gates.kill_switch import read_kill_switch
+from modekeeper.ports.actuator import ACTUATOR_GROUP
 
-__all__ = ["ACTUATOR_GROUP", "check_machine", "pro_installed"]
-
-ACTUATOR_GROUP = "modekeeper.actuator"
-"""Entry-point group the licensed package registers under; the public package knows it by this name alone."""
+__all__ = ["check_machine", "pro_installed"]
 
 
 def check_machine(environment: Mapping[str, str], out: Path) -> tuple[DoctorCheck, ...]:

@@ -25,6 +25,7 @@ __all__ = [
     "false_alarms_option",
     "gathered",
     "json_option",
+    "kill_switch_option",
     "license_option",
     "out_option",
     "target_options",
@@ -238,6 +239,15 @@ def license_option(function: Callable[..., Any]) -> Callable[..., Any]:
     return click.option("--license-path", metavar="FILE", help="Licence for --apply; read by the licensed package.")(
         function
     )
+
+
+def kill_switch_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """``--kill-switch-file``: the command gets ``kill_switch_file``."""
+    return click.option(
+        "--kill-switch-file",
+        metavar="FILE",
+        help="Stops every change while it exists, unless it says 0, false, no or off. Beside MODEKEEPER_KILL_SWITCH.",
+    )(function)
 
 
 def out_option(default: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

@@ -20,5 +20,6 @@ class KillSwitchActive:
         if switch is None:
             return block(self, f"{KILL_SWITCH_VARIABLE} was not looked at")
         if switch.active is not False:
-            return block(self, f"{switch.signal or KILL_SWITCH_VARIABLE} is set: nothing is changed")
+            why = f" ({switch.detail})" if switch.detail else ""
+            return block(self, f"{switch.signal or KILL_SWITCH_VARIABLE} is set: nothing is changed{why}")
         return let_pass(self)

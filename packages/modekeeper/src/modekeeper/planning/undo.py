@@ -11,9 +11,9 @@ from modekeeper.planning.plan import KNOB_ANNOTATION, patches
 from modekeeper.policy.knobs import Knob, find_knob, format_value, is_on_grid
 from modekeeper.policy.situation import KnownValue
 
-__all__ = ["PreviousValue", "RollbackItem", "RollbackPlan", "rollback_plan", "undo_patches"]
+__all__ = ["UNKNOWN_SOURCE", "PreviousValue", "RollbackItem", "RollbackPlan", "rollback_plan", "undo_patches"]
 
-_UNKNOWN = "unknown"
+UNKNOWN_SOURCE = "unknown"
 
 
 class PreviousValue(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,11 +89,11 @@ def _previous(name: str, known: Mapping[str, KnownValue], read: Mapping[str, str
         return PreviousValue(value=read.get(f"{KNOB_ANNOTATION}{name}"), source=CurrentValueSource.CLUSTER.value)
     knob = find_knob(name)
     if knob is None:
-        return PreviousValue(value=None, source=_UNKNOWN)
+        return PreviousValue(value=None, source=UNKNOWN_SOURCE)
     names = (knob.name, *knob.aliases)
     found = next((known[alias] for alias in names if alias in known), None)
     if found is None or (text := _text(knob, found.value)) is None:
-        return PreviousValue(value=None, source=_UNKNOWN)
+        return PreviousValue(value=None, source=UNKNOWN_SOURCE)
     return PreviousValue(value=text, source=found.source.value)
 
 

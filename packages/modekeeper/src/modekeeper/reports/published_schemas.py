@@ -9,6 +9,7 @@ import msgspec
 
 from modekeeper.artifacts.canonical import document
 from modekeeper.artifacts.contracts.bundle import PolicyBundle
+from modekeeper.artifacts.contracts.k8s_apply import K8sApplyReport
 from modekeeper.artifacts.contracts.k8s_render import K8sRenderReport
 from modekeeper.artifacts.contracts.k8s_verify import K8sVerifyReport
 from modekeeper.artifacts.contracts.license_verify import LicenseVerifyReport
@@ -40,6 +41,7 @@ SCHEMAS: dict[str, type[msgspec.Struct]] = {
     "doctor.v0": DoctorReport,
     "eval.v0": EvalReport,
     "explain_event": ExplainEvent,
+    "k8s_apply.v0": K8sApplyReport,
     "k8s_plan.v0": Plan,
     "k8s_render.v0": K8sRenderReport,
     "k8s_verify.v0": K8sVerifyReport,

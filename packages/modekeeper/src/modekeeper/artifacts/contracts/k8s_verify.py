@@ -5,6 +5,7 @@ from typing import Literal
 
 import msgspec
 
+from modekeeper.artifacts.canonical import canonical_digest
 from modekeeper.artifacts.contracts.access import AccessHint
 from modekeeper.artifacts.contracts.reports import Report
 from modekeeper.model.decision import Actuation
@@ -26,6 +27,7 @@ __all__ = [
     "VerifyDiagnostics",
     "VerifyItem",
     "VerifyProblem",
+    "verification_digest",
 ]
 
 
@@ -260,3 +262,10 @@ class K8sVerifyReport(Report, frozen=True, kw_only=True):
     explain_path: str
     verification_digest: str
     """``sha256:<hex>`` over the canonical JSON of everything but itself."""
+
+
+def verification_digest(report: K8sVerifyReport) -> str:
+    """``sha256:<hex>`` over the canonical JSON of everything but the digest itself."""
+    fields = msgspec.to_builtins(report)
+    del fields["verification_digest"]
+    return canonical_digest(fields)

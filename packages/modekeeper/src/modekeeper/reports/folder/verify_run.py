@@ -5,7 +5,6 @@ from typing import Any
 
 import msgspec
 
-from modekeeper.artifacts.canonical import canonical_digest
 from modekeeper.artifacts.contracts.k8s_verify import (
     BlockerKind,
     ClusterIdentity,
@@ -13,6 +12,7 @@ from modekeeper.artifacts.contracts.k8s_verify import (
     VerifyBlocker,
     VerifyChecks,
     VerifyDiagnostics,
+    verification_digest,
 )
 from modekeeper.artifacts.explain import ExplainLog
 from modekeeper.artifacts.store import FolderStore
@@ -30,14 +30,7 @@ from modekeeper.ports.clock import Clock
 from modekeeper.reports.folder.publishing import path_in, publish_json, times
 from modekeeper.reports.verify_summary import verify_summary
 
-__all__ = ["VerifyRun", "verification_digest"]
-
-
-def verification_digest(report: K8sVerifyReport) -> str:
-    """``sha256:<hex>`` over the canonical JSON of everything but the digest itself."""
-    fields = msgspec.to_builtins(report)
-    del fields["verification_digest"]
-    return canonical_digest(fields)
+__all__ = ["VerifyRun"]
 
 
 class VerifyRun:

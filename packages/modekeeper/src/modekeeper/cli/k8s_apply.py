@@ -1,0 +1,154 @@
+"""``mk k8s apply``: hands a plan to the licensed package, and refuses where there is none."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from modekeeper.artifacts.contracts.k8s_apply import ApprovalPart, Operation
+from modekeeper.artifacts.contracts.k8s_verify import K8sVerifyReport
+from modekeeper.artifacts.provenance import provenance
+from modekeeper.artifacts.store import FolderStore
+from modekeeper.cli.actuators import find_actuator
+from modekeeper.cli.applying import Given, attempt, cluster_way, ended, show
+from modekeeper.cli.clocks import clock_from
+from modekeeper.cli.cluster_options import ClusterOptions, cluster_options
+from modekeeper.cli.files import read_small_file
+from modekeeper.cli.options import examples, json_option, kill_switch_option, license_option, out_option
+from modekeeper.cluster.kill_switch import KillSwitchSignals
+from modekeeper.gates.plan_on_file import PlanCase, judge_plan, needs_approval
+from modekeeper.gates.verification import LONGEST_VERIFICATION_BYTES, read_verification
+from modekeeper.model.decision import Verdict
+from modekeeper.model.errors import ModeKeeperError
+from modekeeper.planning.parse import parse_plan
+from modekeeper.policy.catalog import load_default
+from modekeeper.ports.actuator import ApplyOrder, GivenFile
+from modekeeper.reports.folder.apply_run import ApplyAsked, ApplyRun
+
+__all__ = ["OVERRIDE_VARIABLE", "apply"]
+
+OVERRIDE_VARIABLE = "MODEKEEPER_INTERNAL_OVERRIDE"
+"""Opens nothing; reports say that it was set."""
+_FOUND = "k8s_verify_latest.json"
+
+
+@click.command(
+    epilog=examples(
+        "mk k8s apply --plan report/plan/k8s_plan.json --verify-report report/k8s-verify/k8s_verify_latest.json",
+        "mk k8s apply --plan report/plan/k8s_plan.json --approve-advanced --json",
+    )
+)
+@click.option("--plan", "plan_path", required=True, metavar="FILE", help="The plan (k8s_plan.json).")
+@click.option(
+    "--verify-report",
+    "verify_path",
+    metavar="FILE",
+    help="Its verification (k8s_verify_latest.json); else the one in --out.",
+)
+@license_option
+@click.option("--force", is_flag=True, help="Recorded in the report. It bypasses nothing.")
+@click.option("--approve-advanced", is_flag=True, help="You say yes to cold and advanced changes.")
+@click.option("--approval", "approval_path", metavar="FILE", help="A second person's signed approval of this plan.")
+@kill_switch_option
+@cluster_options
+@out_option("report/k8s-apply")
+@json_option
+def apply(*, cluster: ClusterOptions, out: str, as_json: bool, **given: Any) -> int:
+    """Apply a verified plan, through the licensed package. Without it nothing is changed, and a report says why.
+
+    Every reason that stands in the way is in k8s_apply_latest.json. Exit code 0 when every change is made, 1 when
+    one was tried and failed, 2 when it was refused.
+    """
+    options, clock, store, files = _Options(**given), clock_from(os.environ), FolderStore(Path(out)), Given()
+    way, actuator = cluster_way(cluster), find_actuator()
+    plan_file = files.file(options.plan_path, "a plan")
+    plan = files.parsed(plan_file, parse_plan)
+    approval = files.file(options.approval_path, "an approval")
+    verification = _verification(options.verify_path, store)
+    case = PlanCase(
+        plan=plan,
+        catalog=load_default(),
+        kill_switch=KillSwitchSignals(environment=os.environ, file=options.kill_switch_file).look(),
+        why_not_pro=actuator if isinstance(actuator, str) else None,
+        verification=verification.found,
+        approve_advanced=options.approve_advanced,
+        approval_given=options.approval_path is not None,
+        now=clock.now(),
+    )
+    verdicts = judge_plan(case)
+    order = ApplyOrder(
+        plan=plan_file,
+        verification=verification.file,
+        license_path=options.license_path,
+        cluster=way,
+        approve_advanced=options.approve_advanced,
+        approval=approval,
+        kill_switch_file=options.kill_switch_file,
+        force_requested=options.force,
+        store=store,
+        clock=clock,
+        environment=os.environ,
+    )
+    run = ApplyRun(store, _asked(options, case, verdicts, verification.path), clock)
+    report = attempt(run, verdicts, actuator, order, error=files.error)
+    show(report, out, as_json=as_json)
+    return ended(report, files.error)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Options:
+    plan_path: str
+    verify_path: str | None
+    license_path: str | None
+    force: bool
+    approve_advanced: bool
+    approval_path: str | None
+    kill_switch_file: str | None
+
+
+def _asked(options: _Options, case: PlanCase, verdicts: tuple[Verdict, ...], verify_path: str | None) -> ApplyAsked:
+    return ApplyAsked(
+        operation=Operation.APPLY,
+        plan_path=options.plan_path,
+        plan=case.plan,
+        verify_path=verify_path,
+        verification=case.verification,
+        kill_switch=case.kill_switch,
+        force=options.force,
+        internal_override=bool(os.environ.get(OVERRIDE_VARIABLE)),
+        approval=_approval(case, verdicts, options.approval_path),
+        provenance=provenance(),
+    )
+
+
+@dataclass(frozen=True)
+class _Verification:
+    path: str | None
+    file: GivenFile | None
+    found: K8sVerifyReport | str | None
+
+
+def _verification(given: str | None, store: FolderStore) -> _Verification:
+    """The verification that was given, or else the one in the folder. One that cannot be read never counts as none."""
+    path = given if given is not None else (store.root / _FOUND).as_posix()
+    if given is None and not os.path.lexists(path):
+        return _Verification(None, None, None)
+    try:
+        file = GivenFile(path=path, data=read_small_file(path, "a verification", LONGEST_VERIFICATION_BYTES))
+    except ModeKeeperError as error:
+        return _Verification(path, None, str(error))
+    return _Verification(path, file, read_verification(file.data))
+
+
+def _approval(case: PlanCase, verdicts: tuple[Verdict, ...], path: str | None) -> ApprovalPart:
+    plan = case.plan
+    required = None if plan is None else needs_approval(plan, case.catalog) is not None
+    passed = all(verdict.passed for verdict in verdicts if verdict.gate == "approval")
+    return ApprovalPart(
+        required=required,
+        approve_advanced=case.approve_advanced,
+        approval_path=path,
+        approved=None if path is not None and not passed else passed,
+    )
