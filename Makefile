@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PACKAGE := packages/modekeeper
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test test-heavy test-cluster cluster-tools lint bench schemas docs docs-check constraints clean
+.PHONY: help quickstart test test-heavy test-cluster cluster-tools lint guard bench schemas docs docs-check constraints clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -44,11 +44,14 @@ cluster-tools: ## find or build the programs of a real Kubernetes, and kwok (nee
 test-cluster: $(VENV)/.dev ## the tests against a real Kubernetes, started for them; a node needs root
 	$(BIN)/python -m pytest tests/cluster
 
-lint: $(VENV)/.dev ## formatting, lint rules, types and import contracts
+lint: $(VENV)/.dev guard ## formatting, lint rules, types and import contracts
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+guard: $(VENV)/.dev ## build the public wheel, and fail where it holds a writer or anything of the paid package
+	$(BIN)/python -m tests.house.guard
 
 bench: $(VENV)/.bench ## ratios against named peers, printed as tables
 	$(BIN)/python benchmarks/run_all.py

@@ -29,6 +29,7 @@ from modekeeper.artifacts.provenance import provenance
 from modekeeper.artifacts.store import FolderStore
 from modekeeper.cli.clocks import PinnedClock
 from modekeeper.cli.stopping import StopRequest
+from modekeeper.gates.kill_switch import NOT_ACTIVE
 from modekeeper.loop.apply_request import NO_APPLY
 from modekeeper.loop.settings import LoopSettings
 from modekeeper.model.decision import Target
@@ -187,6 +188,7 @@ def _plan(interval_s: float, iterations: int, keep: int, watched: str) -> WatchP
         max_iterations=iterations,
         keep=keep,
         apply=NO_APPLY,
+        kill_switch=lambda: NOT_ACTIVE,
         catalog=CatalogUse(source="built-in", trusted=True),
         cost=CostModel(),
         provenance=provenance(),

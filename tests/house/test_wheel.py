@@ -1,32 +1,15 @@
 """The wheel holds what the product needs at run time, and nothing else."""
 
 import re
-import subprocess
-import sys
 import zipfile
-from pathlib import Path
 
 import pytest
-
-PACKAGE = Path(__file__).parents[2] / "packages" / "modekeeper"
+from tests.house.guard import build_wheel
 
 
 @pytest.fixture(scope="module")
 def names(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    folder = tmp_path_factory.mktemp("wheel")
-    words = [
-        "wheel",
-        "--quiet",
-        "--no-deps",
-        "--no-build-isolation",
-        "--no-index",
-        "--wheel-dir",
-        str(folder),
-        str(PACKAGE),
-    ]
-    done = subprocess.run([sys.executable, "-m", "pip", *words], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return zipfile.ZipFile(next(folder.glob("*.whl"))).namelist()
+    return zipfile.ZipFile(build_wheel(tmp_path_factory.mktemp("wheel"))).namelist()
 
 
 @pytest.mark.parametrize(

@@ -360,6 +360,8 @@ def watched(**other: Any) -> WatchReport:
     facts: dict[str, Any] = {
         "dry_run": True,
         "apply_requested": False,
+        "kill_switch_active": False,
+        "kill_switch_signal": None,
         "interval_s": 30.0,
         "iterations": 3,
         "resumed_from_iteration": None,

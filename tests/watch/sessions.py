@@ -20,7 +20,8 @@ from modekeeper.artifacts.contracts.bundle import Provenance
 from modekeeper.artifacts.provenance import provenance
 from modekeeper.artifacts.store import FolderStore
 from modekeeper.cli.clocks import PinnedClock
-from modekeeper.loop.apply_request import NO_APPLY, ApplyRequest
+from modekeeper.gates.kill_switch import NOT_ACTIVE
+from modekeeper.loop.apply_request import NO_APPLY, ApplyRequest, KillSwitchLook
 from modekeeper.loop.settings import LoopSettings
 from modekeeper.model.decision import Target
 from modekeeper.model.trace import TraceEvent
@@ -88,6 +89,7 @@ def run_session(
     fresh: bool = False,
     settings: LoopSettings = SETTINGS,
     apply: ApplyRequest = NO_APPLY,
+    kill_switch: KillSwitchLook = lambda: NOT_ACTIVE,
     stop: StopSignal | None = None,
     interval_s: float = 30.0,
     after_iteration: Callable[[WatchRollUp], None] = lambda _roll_up: None,
@@ -103,6 +105,7 @@ def run_session(
         max_iterations=iterations,
         keep=keep,
         apply=apply,
+        kill_switch=kill_switch,
         catalog=CatalogUse(source="built-in", trusted=True),
         cost=CostModel(),
         provenance=PROVENANCE,

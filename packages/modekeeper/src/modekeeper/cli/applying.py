@@ -9,8 +9,9 @@ from modekeeper.artifacts.contracts.k8s_apply import ApplyStatus, K8sApplyReport
 from modekeeper.cli.actuators import ActuatorBrokeError, carry_out
 from modekeeper.cli.cluster_options import ClusterOptions
 from modekeeper.cli.console import print_json, say
+from modekeeper.cli.deciding import kill_switch_line
 from modekeeper.cli.files import read_small_file
-from modekeeper.gates.kill_switch import KILL_SWITCH_VARIABLE, KillSwitch
+from modekeeper.gates.kill_switch import KillSwitch
 from modekeeper.gates.verified import VERIFY_REQUIRED_LINE
 from modekeeper.model.decision import BlockReason, Verdict
 from modekeeper.model.errors import BadInputError, FailedError, ModeKeeperError, RefusedError
@@ -18,7 +19,7 @@ from modekeeper.policy.wording import shown
 from modekeeper.ports.actuator import Actuator, ApplyOrder, ClusterWay, GivenFile
 from modekeeper.reports.folder.apply_run import ApplyRun
 
-__all__ = ["Given", "attempt", "cluster_way", "ended", "kill_switch_line", "show"]
+__all__ = ["Given", "attempt", "cluster_way", "ended", "show"]
 
 _Parsed = TypeVar("_Parsed")
 _VERIFY_REASONS = frozenset(
@@ -134,13 +135,6 @@ def ended(report: K8sApplyReport, error: ModeKeeperError | None) -> int:
     if not report.apply_ok:
         raise FailedError(f"the {word} failed: {report.detail}. Nothing was changed.")
     return 0
-
-
-def kill_switch_line(switch: KillSwitch) -> str:
-    """Which signal is on, in a sentence that names the variable, whichever it is."""
-    if switch.signal == f"env:{KILL_SWITCH_VARIABLE}":
-        return f"{KILL_SWITCH_VARIABLE} is set."
-    return f"{shown(switch.signal or 'a signal', 300)} is on (like {KILL_SWITCH_VARIABLE}, it stops every change)."
 
 
 def _where(report: K8sApplyReport) -> str:

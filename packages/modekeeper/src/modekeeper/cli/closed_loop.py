@@ -13,7 +13,7 @@ from modekeeper.artifacts.store import FolderStore
 from modekeeper.cli.clocks import clock_from
 from modekeeper.cli.cluster_options import ClusterOptions
 from modekeeper.cli.console import print_answer, print_json, say
-from modekeeper.cli.deciding import apply_request, refuse_apply, settings_from
+from modekeeper.cli.deciding import apply_request, kill_switch_look, refuse_apply, settings_from
 from modekeeper.cli.options import (
     DecisionChoice,
     apply_option,
@@ -21,11 +21,13 @@ from modekeeper.cli.options import (
     decision_options,
     examples,
     json_option,
+    kill_switch_option,
     license_option,
     out_option,
 )
 from modekeeper.cli.reading import reading
 from modekeeper.cli.telemetry_options import TelemetryChoice, live_options, telemetry_options
+from modekeeper.gates.kill_switch import KillSwitch
 from modekeeper.loop.apply_request import NO_APPLY, ApplyRequest
 from modekeeper.model.decision import Target
 from modekeeper.ports.clock import Clock
@@ -48,6 +50,7 @@ __all__ = ["decide_into", "plan", "run"]
 @cost_options
 @click.option("--dry-run", is_flag=True, default=True, help="Always on: mk plan never applies.")
 @license_option
+@kill_switch_option
 @out_option("report/plan")
 @json_option
 def plan(dry_run: bool, license_path: str | None, **given: Any) -> int:
@@ -72,6 +75,7 @@ def plan(dry_run: bool, license_path: str | None, **given: Any) -> int:
 @cost_options
 @apply_option
 @license_option
+@kill_switch_option
 @out_option("report/closed-loop-run")
 @json_option
 def run(dry_run: bool, license_path: str | None, **given: Any) -> int:
@@ -94,13 +98,12 @@ def _run(
     as_json: bool,
     **given: Any,
 ) -> int:
-    request = apply_request(requested=apply)
     report = decide_into(
         Path(out),
         telemetry=telemetry.of(target, cluster),
         target=target,
         clock=clock_from(os.environ),
-        apply=request,
+        apply=apply_request(requested=apply),
         **given,
     )
     if as_json:
@@ -109,7 +112,7 @@ def _run(
         print_answer(report.answer)
         say(summary_line(report))
     if apply:
-        refuse_apply(request)
+        refuse_apply(KillSwitch(active=report.kill_switch_active, signal=report.kill_switch_signal))
     return 0
 
 
@@ -123,6 +126,7 @@ def decide_into(
     gpu_hour_usd: float | None,
     clock: Clock,
     apply: ApplyRequest = NO_APPLY,
+    kill_switch_file: str | None = None,
     name: str | None = None,
 ) -> ClosedLoopReport:
     """Run the loop once over the telemetry asked for, into the folder ``out``."""
@@ -133,6 +137,7 @@ def decide_into(
             name=name,
             settings=msgspec.structs.replace(settings, cluster_knobs=dict(what.knobs)),
             apply=apply,
+            kill_switch=kill_switch_look(kill_switch_file, what.cluster, target.namespace),
             catalog=catalog,
             cost=CostModel(gpus=gpus, gpu_hour_usd=gpu_hour_usd),
             provenance=provenance(),

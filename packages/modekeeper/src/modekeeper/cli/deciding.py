@@ -6,18 +6,21 @@ from modekeeper.cli.console import warn
 from modekeeper.cli.files import read_small_file
 from modekeeper.cli.machine_checks import pro_installed
 from modekeeper.cli.options import DecisionChoice
+from modekeeper.cluster.kill_switch import KillSwitchSignals, switch_namespaces
 from modekeeper.detect.settings import DetectorSettings
-from modekeeper.gates.kill_switch import KILL_SWITCH_VARIABLE, read_kill_switch
-from modekeeper.loop.apply_request import ApplyRequest
+from modekeeper.gates.kill_switch import KILL_SWITCH_VARIABLE, KillSwitch
+from modekeeper.loop.apply_request import ApplyRequest, KillSwitchLook
 from modekeeper.loop.settings import LoopSettings
 from modekeeper.model.decision import Target
 from modekeeper.model.errors import BadInputError, RefusedError
 from modekeeper.policy.catalog import choose_catalog, load_default
 from modekeeper.policy.knobs import KNOBS, find_knob, similar_knob
 from modekeeper.policy.limits import limits_from
+from modekeeper.policy.wording import shown
+from modekeeper.ports.cluster import ClusterReader
 from modekeeper.reports.folder.decision_facts import CatalogUse
 
-__all__ = ["apply_request", "detectors_from", "refuse_apply", "settings_from"]
+__all__ = ["apply_request", "detectors_from", "kill_switch_line", "kill_switch_look", "refuse_apply", "settings_from"]
 
 
 def detectors_from(false_alarms_per_day: float | None) -> DetectorSettings:
@@ -59,27 +62,42 @@ def settings_from(decision: DecisionChoice, target: Target) -> tuple[LoopSetting
 
 
 def apply_request(*, requested: bool) -> ApplyRequest:
-    """The facts the gates of an apply look at. The kill-switch is always read: reports say where it stands."""
-    return ApplyRequest(requested=requested, kill_switch=read_kill_switch(os.environ), pro_installed=pro_installed())
+    """The facts the gates of an apply look at, but for the kill-switch, which is looked at when they are asked."""
+    return ApplyRequest(requested=requested, pro_installed=requested and pro_installed())
 
 
-def refuse_apply(request: ApplyRequest) -> None:
+def kill_switch_look(file: str | None, cluster: ClusterReader | None, namespace: str) -> KillSwitchLook:
+    """Looks at every signal there is: a ConfigMap where a live cluster is read. Reports always say where it stands."""
+    namespaces = () if cluster is None else switch_namespaces(cluster.context, [namespace])
+    return KillSwitchSignals(environment=os.environ, file=file, reader=cluster, namespaces=namespaces).look
+
+
+def refuse_apply(switch: KillSwitch) -> None:
     """End the command as a refusal; its artifacts are on disk by now.
+
+    Args:
+        switch: as the artifacts say that it stood.
 
     Raises:
         RefusedError: always.
     """
-    if request.kill_switch.active:
+    if switch.active:
         raise RefusedError(
-            f"apply refused (kill_switch_active): {KILL_SWITCH_VARIABLE} is set. "
-            "Nothing was changed; the plan is written."
+            f"apply refused (kill_switch_active): {kill_switch_line(switch)} Nothing was changed; the plan is written."
         )
-    if not request.pro_installed:
+    if not pro_installed():
         raise RefusedError(
             "apply refused (pro_not_installed): the licensed package modekeeper-pro is not installed. "
             "Nothing was changed; the plan is written."
         )
     raise RefusedError("verify_ok=true is required for apply/mutate operations")
+
+
+def kill_switch_line(switch: KillSwitch) -> str:
+    """Which signal is on, in a sentence that names the variable, whichever it is."""
+    if switch.signal == f"env:{KILL_SWITCH_VARIABLE}":
+        return f"{KILL_SWITCH_VARIABLE} is set."
+    return f"{shown(switch.signal or 'a signal', 300)} is on (like {KILL_SWITCH_VARIABLE}, it stops every change)."
 
 
 def _known_knobs(knobs: dict[str, float]) -> dict[str, float]:

@@ -35,6 +35,7 @@ def reading(choice: TelemetryChoice, clock: Clock) -> Iterator[Reading]:
                 # What runs was asked for so much by the clock, not by its own times.
                 duration_s=None if choice.is_live else choice.duration_s,
                 knobs=telemetry.knobs,
+                cluster=telemetry.cluster,
                 describe_source=telemetry.part,
                 describe_recording=telemetry.recording,
                 advanced=lambda count: progress.advance(count, telemetry.share_read),

@@ -15,6 +15,7 @@ from modekeeper.cli.telemetry_options import TelemetryChoice
 from modekeeper.loop.reading import RawRecording
 from modekeeper.model.errors import BadInputError
 from modekeeper.ports.clock import Clock
+from modekeeper.ports.cluster import ClusterReader
 from modekeeper.ports.telemetry import TelemetrySource
 from modekeeper.telemetry.file import FileSource, open_files
 from modekeeper.telemetry.following import Following
@@ -55,6 +56,8 @@ class OpenTelemetry:
 
     knobs: Mapping[str, float] = field(default_factory=dict)
     """What the live pods were last told."""
+    cluster: ClusterReader | None = None
+    """The cluster that is read, where it is a live one."""
 
     @property
     def name(self) -> str:
@@ -170,6 +173,7 @@ def _pods(
                 recorder=recorder,
                 notes=lambda: source.notes,
                 knobs=live_knobs(reader, choice.target),
+                cluster=reader if choice.cluster.replay_from is None else None,
             )
         finally:
             source.close()

@@ -14,7 +14,7 @@ from modekeeper.artifacts.store import FolderStore
 from modekeeper.cli.clocks import clock_from
 from modekeeper.cli.cluster_options import ClusterOptions
 from modekeeper.cli.console import print_answer, print_json, say, warn
-from modekeeper.cli.deciding import apply_request, refuse_apply, settings_from
+from modekeeper.cli.deciding import apply_request, kill_switch_look, refuse_apply, settings_from
 from modekeeper.cli.options import (
     DURATION,
     DecisionChoice,
@@ -23,6 +23,7 @@ from modekeeper.cli.options import (
     decision_options,
     examples,
     json_option,
+    kill_switch_option,
     license_option,
     out_option,
 )
@@ -72,6 +73,7 @@ def _command(out: str, *lines: str) -> click.Command:
     @_watch_options
     @apply_option
     @license_option
+    @kill_switch_option
     @out_option(out)
     @json_option
     def command(dry_run: bool, license_path: str | None, **given: Any) -> int:
@@ -113,6 +115,7 @@ def _watch(
     max_iterations: int | None,
     keep: int,
     fresh: bool,
+    kill_switch_file: str | None,
     out: str,
     as_json: bool,
 ) -> int:
@@ -135,6 +138,7 @@ def _watch(
             max_iterations=1 if apply else max_iterations,
             keep=keep,
             apply=apply_request(requested=apply),
+            kill_switch=kill_switch_look(kill_switch_file, open_telemetry.cluster, target.namespace),
             catalog=catalog,
             cost=CostModel(gpus=gpus, gpu_hour_usd=gpu_hour_usd),
             provenance=provenance(),
@@ -183,5 +187,5 @@ def _finished(store: FolderStore, final: WatchRollUp, *, apply: bool, as_json: b
             f"Everything up to it is in {store.root.as_posix()}."
         )
     if apply:
-        refuse_apply(final.apply)
+        refuse_apply(final.apply.kill_switch)
     return 0

@@ -1,5 +1,7 @@
 """What stands in the way of an apply that was asked for."""
 
+from collections.abc import Callable
+
 import msgspec
 
 from modekeeper.gates.apply import APPLY_GATES
@@ -10,7 +12,7 @@ from modekeeper.loop.settings import LoopSettings
 from modekeeper.loop.tick import LoopState
 from modekeeper.model.decision import BlockReason
 
-__all__ = ["NO_APPLY", "ApplyRequest", "apply_block_reasons"]
+__all__ = ["NO_APPLY", "ApplyRequest", "KillSwitchLook", "apply_block_reasons"]
 
 _ORDER = {reason: rank for rank, reason in enumerate(BlockReason)}
 
@@ -22,6 +24,9 @@ class ApplyRequest(msgspec.Struct, frozen=True, kw_only=True):
     kill_switch: KillSwitch = KillSwitch(active=False)
     pro_installed: bool = False
 
+
+KillSwitchLook = Callable[[], KillSwitch]
+"""Looks at the kill-switch as it is now."""
 
 NO_APPLY = ApplyRequest()
 """Nobody asked for an apply."""

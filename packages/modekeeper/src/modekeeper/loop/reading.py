@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from modekeeper.artifacts.contracts.parts import SourcePart
 from modekeeper.ports.clock import StopSignal
+from modekeeper.ports.cluster import ClusterReader
 from modekeeper.ports.telemetry import TelemetrySource
 
 __all__ = ["RawRecording", "Reading"]
@@ -32,6 +33,7 @@ class Reading:
         describe_source: how reports name the source; complete only after reading.
         describe_recording: what the raw recorder kept so far.
         knobs: what the live pods were last told, where a cluster was asked.
+        cluster: the cluster that is read, where it is a live one; open as long as the source is.
         advanced: told how many samples each block had.
     """
 
@@ -42,4 +44,5 @@ class Reading:
     describe_source: Callable[[], SourcePart]
     describe_recording: Callable[[], RawRecording | None]
     knobs: Mapping[str, float] = field(default_factory=dict)
+    cluster: ClusterReader | None = None
     advanced: Callable[[int], None] = lambda _count: None

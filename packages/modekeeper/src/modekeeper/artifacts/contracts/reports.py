@@ -170,6 +170,9 @@ class WatchReport(JudgedReport, frozen=True, kw_only=True):
     schema_version: Literal["v0"] = "v0"
     dry_run: bool
     apply_requested: bool
+    kill_switch_active: bool
+    """As of the last iteration."""
+    kill_switch_signal: str | None
     interval_s: float
     iterations: int
     """Iterations of this session, earlier processes of it included."""

@@ -9,7 +9,7 @@ from modekeeper.artifacts.contracts.reports import ClosedLoopReport
 from modekeeper.artifacts.explain import ExplainLog
 from modekeeper.artifacts.store import FolderStore
 from modekeeper.artifacts.times import file_stamp
-from modekeeper.loop.apply_request import ApplyRequest
+from modekeeper.loop.apply_request import ApplyRequest, KillSwitchLook
 from modekeeper.loop.engine import Engine
 from modekeeper.loop.reading import Reading
 from modekeeper.loop.recorder import RunRecorder
@@ -32,6 +32,8 @@ class ClosedLoopJob:
     """What the answer calls the job; the name of the telemetry where ``None``."""
     settings: LoopSettings
     apply: ApplyRequest
+    kill_switch: KillSwitchLook
+    """Looked at once everything is read."""
     catalog: CatalogUse
     cost: CostModel
     provenance: Provenance
@@ -70,7 +72,7 @@ def run_closed_loop(store: FolderStore, reading: Reading, job: ClosedLoopJob, cl
         recorder=recorder,
         state=engine.state,
         trace=trace.described(store),
-        apply=job.apply,
+        apply=msgspec.structs.replace(job.apply, kill_switch=job.kill_switch()),
         catalog=job.catalog,
         raw=raw,
         cost=job.cost,

@@ -81,6 +81,8 @@ def watch_report(store: FolderStore, roll_up: WatchRollUp) -> WatchReport:
         **times(roll_up.started, roll_up.finished),
         dry_run=not roll_up.apply.requested,
         apply_requested=roll_up.apply.requested,
+        kill_switch_active=roll_up.apply.kill_switch.active,
+        kill_switch_signal=roll_up.apply.kill_switch.signal,
         interval_s=roll_up.interval_s,
         iterations=roll_up.iterations,
         resumed_from_iteration=roll_up.resumed_from,

@@ -17,7 +17,7 @@ from modekeeper.artifacts.contracts.reports import WatchReport
 from modekeeper.artifacts.explain import ExplainLog
 from modekeeper.artifacts.store import FolderStore
 from modekeeper.artifacts.times import iso_utc, parse_iso
-from modekeeper.loop.apply_request import ApplyRequest
+from modekeeper.loop.apply_request import ApplyRequest, KillSwitchLook
 from modekeeper.loop.engine import Engine
 from modekeeper.loop.reading import RawRecording
 from modekeeper.loop.recorder import RunRecorder
@@ -59,6 +59,8 @@ class WatchPlan:
     keep: int
     """Folders of iterations kept on disk; at least 1."""
     apply: ApplyRequest
+    kill_switch: KillSwitchLook
+    """Looked at anew in each iteration."""
     catalog: CatalogUse
     cost: CostModel
     provenance: Provenance
@@ -127,6 +129,7 @@ class WatchSession:
         self._no_data = 0
         self._quiet = 0
         self._report: WatchReport | None = None
+        self._apply = plan.apply
         self._session = _session_digest(plan)
         if fresh:
             _forget(store)
@@ -184,6 +187,7 @@ class WatchSession:
         explain.add("iteration_started", iteration=self._iteration, source=self._source.describe)
         with trace_file(folder) as trace:
             facts = iterate(self._source, self._engine, (self._recorder, part), stop, trace.add, last=last)
+        self._look_at_the_switch()
         finished = self._clock.now()
         explain.add("observe_ingest", samples=facts.samples, **msgspec.to_builtins(facts.ingest))
         write_run_folder(
@@ -197,7 +201,7 @@ class WatchSession:
                 recorder=part,
                 state=self._engine.state,
                 trace=trace.described(folder),
-                apply=self._plan.apply,
+                apply=self._apply,
                 catalog=self._plan.catalog,
                 raw=self._describe_recording(),
                 cost=self._plan.cost,
@@ -213,6 +217,13 @@ class WatchSession:
         self._kept.append(name)
         self._explain.add("iteration_finished", iteration=self._iteration, samples=facts.samples, folder=name)
         return facts
+
+    def _look_at_the_switch(self) -> None:
+        """Where the kill-switch stands now; that it moved is an event of the session."""
+        before, switch = self._apply.kill_switch, self._plan.kill_switch()
+        self._apply = msgspec.structs.replace(self._apply, kill_switch=switch)
+        if switch != before:
+            self._explain.add("kill_switch_moved", **msgspec.structs.asdict(switch), iteration=self._iteration)
 
     def _roll_up(self, reason: str | None) -> WatchRollUp:
         plan = self._plan
@@ -235,7 +246,7 @@ class WatchSession:
             no_data_in_a_row=self._quiet,
             state=self._engine.state,
             settings=plan.settings,
-            apply=plan.apply,
+            apply=self._apply,
             cost=plan.cost,
             name=plan.name,
             kept=tuple(keep),
