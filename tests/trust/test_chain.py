@@ -175,7 +175,7 @@ def test_a_root_key_that_is_revoked_signs_nothing() -> None:
 @pytest.mark.parametrize("where", ["root", "keyset"])
 @pytest.mark.parametrize("what", ["revoked_kids", "revoked_licenses"])
 def test_what_the_root_or_the_keyset_revokes_is_revoked(where: str, what: str) -> None:
-    denied = {what: ["vendor-2026"] if what == "revoked_kids" else [read_license(licence()).digest]}
+    denied: dict[str, Any] = {what: ["vendor-2026"] if what == "revoked_kids" else [read_license(licence()).digest]}
     root = {"schema_version": "keyring.v1", "keys": {"root-1": b64(public_bytes("root-1"))}}
     links = chain(root=dumped(root | (denied if where == "root" else {})))
     links.load_issuers(keyset(**(denied if where == "keyset" else {})))
