@@ -123,12 +123,14 @@ def install_crds(plane: ControlPlane) -> None:
         listed = plane.kubectl("admin", "get", "customresourcedefinitions", "--output=json")
         found = json.loads(listed.stdout)["items"]
         mine = [crd for crd in found if crd["spec"]["group"] != "kwok.x-k8s.io"]
-        return all(
-            {"Established": "True"}.items() <= {c["type"]: c["status"] for c in crd["status"]["conditions"]}.items()
-            for crd in mine
-        )
+        return all({"Established": "True"}.items() <= _conditions(crd).items() for crd in mine)
 
     wait_until(established, "the custom resources are served")
+
+
+def _conditions(crd: dict[str, Any]) -> dict[str, str]:
+    """One that was made a moment ago has none yet."""
+    return {each["type"]: each["status"] for each in crd.get("status", {}).get("conditions") or ()}
 
 
 TEMPLATE_LABELS = dict(LABELS)
