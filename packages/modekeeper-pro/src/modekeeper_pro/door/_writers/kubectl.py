@@ -1,22 +1,20 @@
 """Changes through kubectl processes: word lists, no shell, one process a change."""
 
-import shutil
 import threading
 from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
 
-from modekeeper.cluster.answers import shown
 from modekeeper.cluster.kubectl.answers import failure
+from modekeeper.cluster.kubectl.program import KubectlProgram
 from modekeeper.cluster.kubectl.transport import KubectlTransport
-from modekeeper.cluster.processes import OutputTooLargeError, run_program
+from modekeeper.cluster.processes import OutputTooLargeError
 from modekeeper.cluster.requests import object_path
 from modekeeper.cluster.rest_reader import RestReader
 from modekeeper.cluster.retrying import AskAgainError
 from modekeeper.model.cluster import (
     FIELD_MANAGER,
-    ClusterConfigError,
     ClusterUnreachableError,
     DryRunAnswer,
     JsonObject,
@@ -26,10 +24,6 @@ from modekeeper_pro.door._writers.words import ask_to_change
 from modekeeper_pro.door.change import Change
 
 __all__ = ["KubectlWriter"]
-
-_MAX_ANSWER_BYTES = 64 * 2**20
-_GRACE_S = 2.0
-"""How much longer than its own deadline a kubectl may take to say so."""
 
 
 class KubectlWriter:
@@ -64,12 +58,9 @@ class KubectlWriter:
                 request_timeout_s=request_timeout_s,
             )
         )
-        self._program = _program(environment)
-        self._environment = environment
+        self._program = KubectlProgram(environment, kubeconfig, context)
         self._timeout_s = request_timeout_s
         self._closed = threading.Event()
-        self._flags = [f"--kubeconfig={kubeconfig}"] if kubeconfig is not None else []
-        self._flags += [f"--context={context}"] if context is not None else []
 
     def dry_run(self, change: Change) -> DryRunAnswer:
         """As the port says; by the public package's dry run, which cannot do anything else."""
@@ -81,18 +72,9 @@ class KubectlWriter:
         if self._closed.is_set():
             raise ClusterUnreachableError("The connection to the cluster is closed.")
         try:
-            done = run_program(
-                [self._program, *self._flags, f"--request-timeout={max(1, round(self._timeout_s))}s", *_words(change)],
-                self._environment,
-                timeout_s=self._timeout_s + _GRACE_S,
-                max_bytes=_MAX_ANSWER_BYTES,
-                stopped=self._closed.is_set,
-            )
+            done = self._program.run(*_words(change), timeout_s=self._timeout_s, stopped=self._closed.is_set)
         except OutputTooLargeError:
             raise ClusterUnreachableError(f"kubectl, asked to {asked}, printed more than any object.") from None
-        except OSError as error:
-            why = (error.strerror or str(error)).lower()
-            raise ClusterConfigError(f"kubectl could not be started: {why}. Correct KUBECTL.") from None
         if done.returncode is None:
             raise ClusterUnreachableError(f"kubectl did not {asked} within {self._timeout_s:g} s. Look what it did.")
         if done.returncode != 0:
@@ -129,11 +111,3 @@ def _words(change: Change) -> list[str]:
         f"{resource.plural}.{resource.version}.{resource.group}",
         ref.name,
     ]
-
-
-def _program(environment: Mapping[str, str]) -> str:
-    named = environment.get("KUBECTL") or "kubectl"
-    found = shutil.which(named, path=environment.get("PATH"))
-    if found is None:
-        raise ClusterConfigError(f"There is no program {shown(named, 100)}. Install it, or name one with KUBECTL.")
-    return found

@@ -2,7 +2,6 @@
 
 import os
 import select
-import shutil
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -12,9 +11,10 @@ from typing import assert_never
 import msgspec
 
 from modekeeper.cluster.access.finding import find_context
-from modekeeper.cluster.answers import answer_error, shown
+from modekeeper.cluster.answers import answer_error
 from modekeeper.cluster.kubectl.answers import failure, unknown_fields, warnings_of
-from modekeeper.cluster.processes import Finished, OutputTooLargeError, run_program, running
+from modekeeper.cluster.kubectl.program import GRACE_S, MAX_ANSWER_BYTES, KubectlProgram
+from modekeeper.cluster.processes import Finished, OutputTooLargeError, running
 from modekeeper.cluster.requests import (
     ACCESS_REVIEW_PATH,
     WATCH_S,
@@ -27,19 +27,16 @@ from modekeeper.cluster.requests import (
     object_path,
 )
 from modekeeper.cluster.retrying import AskAgainError, retried
-from modekeeper.model.cluster import FIELD_MANAGER, ClusterConfigError, ClusterContext, ClusterUnreachableError
+from modekeeper.model.cluster import FIELD_MANAGER, ClusterContext, ClusterUnreachableError
 from modekeeper.ports.clock import Clock, StopSignal
 
 __all__ = ["KubectlTransport"]
 
-_MAX_ANSWER_BYTES = 64 * 2**20
 _MAX_ERROR_BYTES = 2**20
 _CHUNK = 1 << 16
 _POLL_S = 0.2
 _ONCE_TIMES = 20
 _WATCH_SLACK_S = 30
-_GRACE_S = 2.0
-"""How much longer than its own deadline a kubectl may take to say so."""
 
 
 class KubectlTransport:
@@ -65,14 +62,11 @@ class KubectlTransport:
         environment: Mapping[str, str],
         request_timeout_s: float,
     ) -> None:
-        self._program = _program(environment)
+        self._program = KubectlProgram(environment, kubeconfig, context)
         self._context = find_context(environment, kubeconfig, context)
-        self._environment = environment
         self._clock = clock
         self._timeout_s = request_timeout_s
         self._closed = threading.Event()
-        self._flags = [f"--kubeconfig={kubeconfig}"] if kubeconfig is not None else []
-        self._flags += [f"--context={context}"] if context is not None else []
 
     @property
     def context(self) -> ClusterContext:
@@ -99,8 +93,8 @@ class KubectlTransport:
         self._check_open()
         longest_s = {Streaming.ONCE: self._timeout_s * _ONCE_TIMES, Streaming.WATCH: WATCH_S + _WATCH_SLACK_S}
         end_s = time.monotonic() + longest_s.get(streaming, float("inf"))
-        words = [self._program, *self._flags, "--request-timeout=0", *_words(request)[0]]
-        with running(words, self._environment) as process:
+        words = self._program.command(*_words(request)[0], timeout_s=None)
+        with running(words, self._program.environment) as process:
             assert process.stdout is not None  # noqa: S101 - both are pipes
             assert process.stderr is not None  # noqa: S101
             output, errors, said = process.stdout.fileno(), process.stderr.fileno(), b""
@@ -121,13 +115,12 @@ class KubectlTransport:
                         yield chunk
                     else:
                         said = (said + chunk)[-_MAX_ERROR_BYTES:]
-            if process.wait(_GRACE_S) != 0:
+            if process.wait(GRACE_S) != 0:
                 raise _final(failure(asked, said.decode(errors="replace")))
 
     def _ask_once(self, asked: str, request: Request, words: list[str], stdin: bytes | None, end_s: float) -> Answered:
         self._check_open()
-        left_s = end_s - time.monotonic()
-        done = self._run(asked, [f"--request-timeout={max(1, round(left_s))}s", *words], stdin, left_s + _GRACE_S)
+        done = self._run(asked, words, stdin, end_s - time.monotonic())
         said = done.stderr.decode(errors="replace")
         if done.returncode != 0:
             raise failure(asked, said, request.ref.resource.group if isinstance(request, DryRun) else "")
@@ -144,21 +137,11 @@ class KubectlTransport:
 
     def _run(self, asked: str, words: list[str], stdin: bytes | None, timeout_s: float) -> Finished:
         try:
-            done = run_program(
-                [self._program, *self._flags, *words],
-                self._environment,
-                timeout_s=timeout_s,
-                max_bytes=_MAX_ANSWER_BYTES,
-                stdin=stdin,
-                stopped=self._closed.is_set,
-            )
+            done = self._program.run(*words, timeout_s=timeout_s, stopped=self._closed.is_set, stdin=stdin)
         except OutputTooLargeError:
             raise ClusterUnreachableError(
-                f"The answer when asked to {asked} is larger than {_MAX_ANSWER_BYTES // 2**20} MiB. Ask for less."
+                f"The answer when asked to {asked} is larger than {MAX_ANSWER_BYTES // 2**20} MiB. Ask for less."
             ) from None
-        except OSError as error:
-            why = (error.strerror or str(error)).lower()
-            raise ClusterConfigError(f"kubectl could not be started: {why}. Correct KUBECTL.") from None
         if done.returncode is None:
             self._check_open()
             raise self._late(asked)
@@ -204,16 +187,6 @@ def _dry_run_words(request: DryRun) -> list[str]:
         f"{resource.plural}.{resource.version}.{resource.group}",
         ref.name,
     ]
-
-
-def _program(environment: Mapping[str, str]) -> str:
-    named = environment.get("KUBECTL") or "kubectl"
-    found = shutil.which(named, path=environment.get("PATH"))
-    if found is None:
-        raise ClusterConfigError(
-            f"There is no program {shown(named, 100)}. Install it, name one with KUBECTL, or use --cluster-client api."
-        )
-    return found
 
 
 def _final(error: Exception) -> Exception:
