@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 KNOB = "modekeeper/knob."
@@ -27,10 +28,13 @@ def main() -> None:
     step_time_ms = float(os.environ.get("STEP_TIME_MS", "100"))
     rank = int(os.environ.get("RANK", "0"))
     step = 0
+    held: dict[str, float] = {}
     while True:
         time.sleep(step_time_ms / 1000)
         now_ms = time.time_ns() // 1_000_000
-        held = knobs(file.read_text())
+        # The kubelet swaps the folder behind a link and removes the old one: a reader on its way there finds nothing.
+        with suppress(FileNotFoundError):
+            held = knobs(file.read_text())
         record = {"ts_ms": now_ms, "step": step, "step_time_ms": step_time_ms, "rank": rank, "knobs": held}
         print(json.dumps(record), flush=True)
         step += 1
