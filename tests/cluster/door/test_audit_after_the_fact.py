@@ -289,7 +289,7 @@ def test_a_second_folder_knows_nothing_of_the_first_and_is_stopped(world: World)
 
 def test_who_wipes_the_record_out_is_counted(world: World) -> None:
     world.patch(world.path, "modekeeper", {KEY: "9"})
-    body = {"metadata": {"managedFields": [{}]}}
+    body: JsonObject = {"metadata": {"managedFields": [{}]}}
     assert world.plane.request("admin", world.path, "PATCH", body).status == 200
     found = world.audited()
     assert found.incidents == ()

@@ -32,7 +32,7 @@ from modekeeper.policy.knobs import registry_digest
 from modekeeper.ports.clock import Clock
 from modekeeper.reports.folder.publishing import path_in, publish_json, times
 
-__all__ = ["ApplyAsked", "ApplyRun"]
+__all__ = ["UNDO", "ApplyAsked", "ApplyRun"]
 
 UNDO = "rollback_plan_latest.json"
 
