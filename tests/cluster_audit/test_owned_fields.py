@@ -102,7 +102,7 @@ def test_whatever_a_cluster_sends_it_is_read_or_refused(hostile: Any) -> None:
             assert all(path for each in owned_fields(found, "modekeeper") for path in each.paths)
 
 
-trees = st.recursive(
+trees: st.SearchStrategy[dict[str, Any]] = st.recursive(
     st.just({}),
     lambda inner: st.dictionaries(st.sampled_from(["f:a", "f:b", 'k:{"n":1}', "v:2"]), inner),
     max_leaves=12,

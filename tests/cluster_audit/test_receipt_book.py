@@ -82,6 +82,11 @@ def changed(path: Path, **fields: Any) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | fields))
 
 
+def pipe_instead(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
 @pytest.mark.parametrize(
     "tamper",
     [
@@ -96,7 +101,7 @@ def changed(path: Path, **fields: Any) -> None:
         lambda path: path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes()),
         lambda path: (path.unlink(), path.symlink_to("/etc/hostname")),
         lambda path: (path.unlink(), path.mkdir()),
-        lambda path: (path.unlink(), os.mkfifo(path)),
+        pipe_instead,
     ],
     ids=range(12),
 )

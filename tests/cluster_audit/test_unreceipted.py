@@ -15,12 +15,13 @@ from modekeeper.cluster.audit.judge import POD, unreceipted
 from modekeeper.cluster.audit.looking import audit, find_unreceipted
 from modekeeper.cluster.audit.receipt_book import Book, Slot, no_receipts
 from modekeeper.cluster.memory import PODS
+from modekeeper.model.cluster import JsonObject
 from modekeeper.model.decision import Target
 from modekeeper.model.errors import BadInputError
 
 TRAINER = Target(namespace="train", kind="Deployment", name="trainer")
-OWNED = {"f:metadata": {"f:annotations": {".": {}, f"f:{KEY}": {}}}}
-OWNED_TEMPLATE = {"f:spec": {"f:template": OWNED}}
+OWNED: JsonObject = {"f:metadata": {"f:annotations": {".": {}, f"f:{KEY}": {}}}}
+OWNED_TEMPLATE: JsonObject = {"f:spec": {"f:template": OWNED}}
 
 
 def holding(value: str, *entries: Any, template: str | None = None, uid: str = "uid-1") -> dict[str, Any]:

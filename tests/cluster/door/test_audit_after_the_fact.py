@@ -1,5 +1,6 @@
 """What the API server writes down of a change, and what the audit makes of it: on the real one, with both writers."""
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -224,8 +225,11 @@ def test_another_value_than_the_receipt_says_is_found_and_stops_the_door(subreso
         ports, made = opened(world, reader)
         plan = world.plan(HOT)
         assert world.applied(plan, ports).apply_ok
+        (first,) = owned_fields(world.pod(), "modekeeper")
+        time.sleep(1)  # the API server writes whole seconds down
         world.patch(world.pod_path() + subresource, "modekeeper", {KEY: "8"})
         (change,) = world.incidents()
+        assert (change.changed_at or "") > (first.time or "")
         assert "is '8', the newest receipt says '4'" in change.text
         since = position(world.plane)
         report = world.applied(world.plan(HOT, "6"), ports)
@@ -285,6 +289,17 @@ def test_a_second_folder_knows_nothing_of_the_first_and_is_stopped(world: World)
         report = world.applied(world.plan(HOT, "6"), other)
         made.close()
     assert "the receipts are those of this folder" in stopped(report)
+
+
+def test_the_way_of_the_playbook_takes_a_value_out_of_our_name(world: World) -> None:
+    world.patch(world.path, "modekeeper", {KEY: "4"})
+    annotate = ("annotate", "deployment/trainer", f"--namespace={world.namespace}")
+    assert world.plane.kubectl("admin", *annotate, "--overwrite", f"{KEY}=4").returncode == 0
+    assert len(world.incidents()) == 1
+    for word in (f"{KEY}-", f"{KEY}=4"):
+        assert world.plane.kubectl("admin", *annotate, word).returncode == 0
+    assert world.got()["metadata"]["annotations"][KEY] == "4"
+    assert world.incidents() == []
 
 
 def test_who_wipes_the_record_out_is_counted(world: World) -> None:
