@@ -110,6 +110,19 @@ def test_annotations_that_are_owned_as_a_whole_are_looked_at_key_by_key() -> Non
     assert change.keys == ((KEY, "4"),)
 
 
+EMPTIED: JsonObject = {"f:metadata": {".": {}, "f:annotations": {}}}
+
+
+@pytest.mark.parametrize(
+    "fields", [{"f:spec": {"f:template": EMPTIED}}, {"f:spec": {"f:template": {"f:metadata": {}}}}]
+)
+def test_what_we_made_around_a_key_and_is_empty_again_is_no_incident(fields: JsonObject) -> None:
+    """A custom resource keeps the empty object, and our name on it, while somebody else fills it."""
+    theirs = entry(OWNED_TEMPLATE, manager="somebody")
+    found = holding("2", entry(fields), theirs, template="9")
+    assert unreceipted("Deployment", found, book(template="4")) == ()
+
+
 def test_an_entry_that_cannot_be_read_is_an_incident() -> None:
     (change,) = unreceipted("Deployment", holding("4", entry({}, fieldsType="?\n?")), book(record="4"))
     assert "cannot be told" in change.text
@@ -201,4 +214,6 @@ def test_an_object_on_which_nobody_is_written_down_is_counted(tmp_path: Path) ->
 def test_receipts_that_cannot_be_relied_on_are_said(tmp_path: Path) -> None:
     put(tmp_path, 1, 1, receipt("4")).write_text("{}")
     with pytest.raises(BadInputError, match="cannot be relied on"):
-        find_unreceipted(cluster(), [TRAINER], tmp_path)
+        audit(cluster(), [TRAINER], tmp_path)
+    (line,) = find_unreceipted(cluster(), [TRAINER], tmp_path)
+    assert "cannot be relied on" in line

@@ -18,14 +18,25 @@ from tests.cluster.door.test_apply_and_rollback_for_real import (
     writes,
 )
 from tests.cluster.fake_nodes import FakeNodes
-from tests.cluster.verify.on_cluster import RESOURCES, create, path_of, pods, reading, running_template, wait_for_pods
+from tests.cluster.verify.on_cluster import (
+    RESOURCES,
+    create,
+    install_crds,
+    manifest,
+    path_of,
+    pods,
+    reading,
+    running_template,
+    wait_for_pods,
+)
 from tests.cluster_verify.worlds import KEY, item, plan_of
 
 from modekeeper.artifacts.canonical import document
 from modekeeper.artifacts.contracts.k8s_apply import K8sApplyReport
-from modekeeper.cluster.audit.judge import UnreceiptedChange
+from modekeeper.cluster.audit.judge import UnreceiptedChange, unreceipted
 from modekeeper.cluster.audit.looking import Audit, audit, find_unreceipted
 from modekeeper.cluster.audit.owned_fields import owned_fields
+from modekeeper.cluster.audit.receipt_book import no_receipts
 from modekeeper.model.cluster import JsonObject
 from modekeeper.model.decision import Actuation, BlockReason, Plan, Target
 from modekeeper_pro.door.apply import apply
@@ -300,6 +311,32 @@ def test_the_way_of_the_playbook_takes_a_value_out_of_our_name(world: World) -> 
         assert world.plane.kubectl("admin", *annotate, word).returncode == 0
     assert world.got()["metadata"]["annotations"][KEY] == "4"
     assert world.incidents() == []
+
+
+def test_a_custom_resource_keeps_our_name_on_what_is_empty_again(control_plane: ControlPlane, namespace: str) -> None:
+    """Seen there alone: the object around a removed key stays, and who fills it next is no impostor of ours."""
+    install_crds(control_plane)
+    resource = RESOURCES["LeaderWorkerSet"]
+    body = manifest("LeaderWorkerSet")
+    del body["spec"]["leaderWorkerTemplate"]["workerTemplate"]["metadata"]
+    assert control_plane.request("admin", path_of(resource, namespace), "POST", body).status == 201
+    path = path_of(resource, namespace, "trainer")
+
+    def patched(manager: str, value: str | None) -> JsonObject:
+        annotations = {"metadata": {"annotations": {KEY: value}}}
+        patch = {"spec": {"leaderWorkerTemplate": {"workerTemplate": annotations}}}
+        answer = control_plane.request("admin", f"{path}?fieldManager={manager}", "PATCH", patch)
+        assert answer.status == 200
+        found: JsonObject = answer.body
+        return found
+
+    assert len(unreceipted("LeaderWorkerSet", patched("modekeeper", "4"), no_receipts())) == 1
+    assert unreceipted("LeaderWorkerSet", patched("modekeeper", None), no_receipts()) == ()
+    place = ("f:spec", "f:leaderWorkerTemplate", "f:workerTemplate", "f:metadata")
+    theirs = patched("somebody", "5")
+    assert owned(theirs) == [(*place, "."), (*place, "f:annotations")]
+    assert unreceipted("LeaderWorkerSet", theirs, no_receipts()) == ()
+    assert len(unreceipted("LeaderWorkerSet", patched("modekeeper", "6"), no_receipts())) == 1
 
 
 def test_who_wipes_the_record_out_is_counted(world: World) -> None:

@@ -203,6 +203,11 @@ def test_what_the_job_runs_with_is_taken_from_beside_the_plan(machine: Machine) 
     # What the door found is what the way back says: no annotation.
     undo = parse_rollback_plan((machine.folder / "out/rollback_plan_latest.json").read_bytes())
     assert (undo.items[0].keys[KEY].value, undo.items[0].keys[KEY].source) == (None, "cluster")
+    # The records of the door are enough without that file, and for an order that names the plan.
+    (machine.folder / "out/rollback_plan_latest.json").unlink()
+    machine.plan(other, "another.json")
+    assert machine.rollback("--plan", "another.json").returncode == 0
+    assert machine.annotations() == {KEY: "4"}
     assert machine.rollback().returncode == 0
     assert machine.annotations() == {}
 
@@ -225,6 +230,12 @@ def test_each_refusal_has_its_code_its_line_and_its_artifact(machine: Machine, t
     machine.verify()
     since = position(machine.plane)
     yes = ["--approve-advanced"]
+
+    machine.plan(one(machine, COLD, "3"), "other.json")
+    words = ("--verify-report", "verify/k8s_verify_latest.json", "--out", "out", *yes)
+    done = machine.mk("k8s", "apply", "--plan", "other.json", *words)
+    assert (done.returncode, done.stderr) == (2, VERIFY_LINE)
+    assert "verify_plan_mismatch: the verification is of another plan\n" in done.stdout
 
     refused(machine, "license_missing", "apply refused (license_missing): ", yes, MODEKEEPER_LICENSE_PATH="")
     refused(machine, "license_expired", "apply refused (license_expired): ", yes, **expired_licence(tmp_path))
@@ -272,7 +283,8 @@ def expired_licence(folder: Path) -> dict[str, str]:
     }
 
 
-def test_a_change_without_a_receipt_is_in_the_verification_and_stops_the_apply(machine: Machine) -> None:
+@pytest.mark.parametrize("client", ["api", "kubectl"])
+def test_a_change_without_a_receipt_is_in_the_verification_and_stops_the_apply(client: str, machine: Machine) -> None:
     trainer(machine)
     machine.plan(one(machine, HOT))
     not_asked = machine.mk("k8s", "verify", "--plan", "plan.json", "--out", "verify")
@@ -287,7 +299,7 @@ def test_a_change_without_a_receipt_is_in_the_verification_and_stops_the_apply(m
 
     annotate = ("annotate", "--overwrite", "--field-manager=modekeeper", "--namespace", machine.namespace)
     assert machine.plane.kubectl("admin", *annotate, "deployment/trainer", f"{KEY}=8").returncode == 0
-    found = machine.mk(*words)
+    found = machine.mk(*words, "--cluster-client", client)
     assert found.returncode == 2
     assert found.stderr.startswith("ERROR: the plan is not verified: Deployment/trainer in namespace")
     assert "was changed under our field manager without a receipt" in found.stderr
@@ -297,6 +309,9 @@ def test_a_change_without_a_receipt_is_in_the_verification_and_stops_the_apply(m
     assert [each["values"] for each in report["audit"]["incidents"]] == [{KEY: "8"}]
     assert "without a receipt" in (machine.folder / "verify/k8s_verify_summary.md").read_text()
     assert check_all(machine.folder / "verify") > 1
+    nowhere = machine.mk(*words[:-1], "nowhere")
+    assert nowhere.returncode == 2
+    assert nowhere.stderr == "ERROR: there is no folder 'nowhere' with receipts. Name the --out of applies.\n"
     # Verified in the folder of the applies, the receipts there are used without being named.
     assert machine.mk("k8s", "verify", "--plan", "next.json", "--out", "out").returncode == 2
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from modekeeper.cluster.audit.owned_fields import SELF, OwnedFields, UnreadableFieldsError, owned_fields
 from modekeeper.cluster.audit.receipt_book import Book, Slot
 from modekeeper.model.cluster import FIELD_MANAGER, JsonObject
-from modekeeper.model.json_fields import mapping_at, said, text_at
+from modekeeper.model.json_fields import items_at, mapping_at, said, text_at
 from modekeeper.model.untrusted import visible
 from modekeeper.model.workload import find_workload_kind
 
@@ -88,13 +88,19 @@ def _of_entry(kind: str, found: JsonObject, entry: OwnedFields, book: Book) -> I
 def _place_of(kind: str, path: tuple[str, ...]) -> tuple[str, ...] | None:
     """The place of ours that a path belongs to; ``None`` where it belongs to none."""
     for place in _places(kind):
-        steps = tuple(f"f:{step}" for step in place)
-        # Whoever writes the first annotation makes the objects around it, and owns them.
+        steps = _steps(place)
+        # Whoever writes the first annotation makes and owns the objects around it, also when they are empty again.
         around = path[-1] == SELF and len(path) > 1 and steps[: len(path) - 1] == path[:-1]
+        emptied = path == steps or (place != _RECORD and path == steps[:-1])
         key = len(path) == len(steps) + 1 and path[:-1] == steps and path[-1].startswith(f"f:{OWN_PREFIX}")
-        if around or key or path == steps:
+        if around or emptied or key:
             return place
     return None
+
+
+def _steps(place: tuple[str, ...]) -> tuple[str, ...]:
+    """As ``managedFields`` names it."""
+    return tuple(f"f:{step}" for step in place)
 
 
 def _places(kind: str) -> Iterator[tuple[str, ...]]:
@@ -106,11 +112,15 @@ def _places(kind: str) -> Iterator[tuple[str, ...]]:
 
 def _values(found: JsonObject, place: tuple[str, ...], path: tuple[str, ...]) -> Iterator[tuple[str, str | None]]:
     """The keys of ours that a path stands for, with the values now."""
-    holds = mapping_at(found, *place)
-    if path[-1] == SELF:
+    holds, steps = mapping_at(found, *place), _steps(place)
+    if path[-1] == SELF or len(path) < len(steps):
         return
-    whole = len(path) == len(place)  # where the annotations cannot be owned one by one
-    keys = [key for key in holds if key.startswith(OWN_PREFIX)] if whole else [path[-1].removeprefix("f:")]
+    keys = [path[-1].removeprefix("f:")]
+    if path == steps:
+        # Empty when its owner saw it last, or owned as a whole: then a key that nobody owns by itself is the owner's.
+        entries = items_at(found, "metadata", "managedFields")
+        owned = {step for entry in entries for step in mapping_at(entry, "fieldsV1", *steps)}
+        keys = [key for key in holds if key.startswith(OWN_PREFIX) and f"f:{key}" not in owned]
     for key in sorted(keys):
         value = holds.get(key)
         yield key, value if isinstance(value, str) else None

@@ -13,6 +13,7 @@ from modekeeper.cluster.verify.asking import Asking, Told
 from modekeeper.cluster.verify.facts import PODS
 from modekeeper.model.cluster import JsonObject, ObjectList, ObjectRef
 from modekeeper.model.decision import Target
+from modekeeper.model.errors import BadInputError
 from modekeeper.model.json_fields import text_at
 from modekeeper.model.pod_selector import pod_selector
 from modekeeper.model.untrusted import visible, visible_ends
@@ -72,12 +73,12 @@ def find_unreceipted(reader: ClusterReader, targets: Iterable[Target], receipts_
     Args:
         reader: the cluster.
         targets: the workloads; their live pods are looked at as well.
-        receipts_folder: the ``--out`` of the applies.
-
-    Raises:
-        BadInputError: the receipts cannot be relied on.
+        receipts_folder: the ``--out`` of the applies. Receipts that cannot be relied on are a line too.
     """
-    found = audit(reader, targets, receipts_folder)
+    try:
+        found = audit(reader, targets, receipts_folder)
+    except BadInputError as error:
+        return (str(error),)
     return (*(each.change.text for each in found.incidents), *(each.text for each in found.unread))
 
 
