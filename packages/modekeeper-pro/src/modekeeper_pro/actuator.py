@@ -24,6 +24,7 @@ from modekeeper.ports.actuator import ApplyOrder
 from modekeeper.ports.clock import Clock
 from modekeeper.ports.cluster import ClusterReader
 from modekeeper.trust.check import LicenseFacts
+from modekeeper.trust.finding import find_approvers, find_organisation
 from modekeeper.trust.on_machine import TrustSources, check_on_machine
 from modekeeper_pro.door.apply import apply
 from modekeeper_pro.door.case import ApplyRequest
@@ -61,6 +62,7 @@ class DoorActuator:
             plan=order.plan.data,
             verification=order.verification.data if order.verification is not None else None,
             approve_advanced=order.approve_advanced is True,
+            approval=order.approval.data if order.approval is not None else None,
             known=_known(order),
         )
         with _ports(order) as ports:
@@ -99,7 +101,11 @@ class _Licence:
             TrustSources(license=self.path),
             environment=self.environment,
             folder=Path(),
-            facts=LicenseFacts(cluster_uid=cluster_uid, host=platform.node() or None),
+            facts=LicenseFacts(
+                cluster_uid=cluster_uid,
+                host=platform.node() or None,
+                org=find_organisation(None, self.environment),
+            ),
             now=self.clock.now(),
             wanted=(ENTITLEMENT,),
         )
@@ -162,6 +168,7 @@ def _ports(order: ApplyOrder) -> Iterator[DoorPorts]:
                 licence=_Licence(path=order.license_path, environment=order.environment, clock=order.clock),
                 switches=_Switches(environment=order.environment, file=order.kill_switch_file, reader=reader),
                 clock=order.clock,
+                approvers=find_approvers(order.approvers_path, order.environment),
                 files=FolderStore(order.store.root),
             )
         finally:

@@ -92,6 +92,10 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     cluster_uid: str
     begun_at: str
     begun_at_ms: int
+    approved_by: tuple[str, ...] = ()
+    """Keys (``kid``) of second persons whose signed approval of the plan was checked."""
+    approval_digest: str | None = None
+    """Of what was signed."""
     writes: tuple[PlannedWrite, ...]
     digest: str = ""
     """``sha256:<hex>`` over the canonical JSON of everything but itself."""
