@@ -70,10 +70,13 @@ def test_a_field_nobody_knows_and_a_field_of_another_kind_do_not_fit(name: str) 
 
 @pytest.mark.parametrize("name", ["license.v1", "approval.v1"])
 def test_what_does_not_fit_is_never_read(name: str) -> None:
-    attacks = {"license.v1": test_attacks.ATTACKS, "approval.v1": test_approval_attacks.ATTACKS}[name]
+    made = {
+        "license.v1": [attack.data for attack in test_attacks.ATTACKS.values()],
+        "approval.v1": [attack.data for attack in test_approval_attacks.ATTACKS.values()],
+    }
     misfits = 0
-    for attack in attacks.values():
-        data: bytes = attack.data()
+    for make in made[name]:
+        data = make()
         try:
             document = json.loads(data)
         except (ValueError, RecursionError):

@@ -148,7 +148,8 @@ def test_apply_and_rollback_need_no_more_than_is_shipped(
     asked = audit.events(applier.plane, applier.user, since)
     wrote = [event for event in asked if event.mutates]
     receipts = len(list((tmp_path / "out").glob("door/*/receipts/*.json")))
-    assert [event.status for event in wrote] == [200] * receipts
+    # 409: somebody wrote a status in between, and the write was tried again.
+    assert [event.status for event in wrote if event.status != 409] == [200] * receipts
     assert receipts == (6 if actuation is Actuation.HOT else 2)
     assert {event.verb for event in wrote} == {"patch"}
     # What it was refused on the way is what others may see of the cluster, and what it may do without.
