@@ -1,5 +1,6 @@
 """``bin/mk-demo-safety-gates``: every case stops with its reason, and a gate that does not stop is noticed."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -30,11 +31,34 @@ def test_each_gate_stops_with_its_reason(tmp_path: Path) -> None:
     done = run(tmp_path, f'exec {sys.executable} -m modekeeper "$@"')
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines() == [
+        "license_not_there 2 license_invalid",
+        "license_unknown_key 2 license_invalid",
         "verify_missing 2 verify_missing",
         "verify_failed 2 verify_failed",
         "kill_switch 2 kill_switch_active",
         "kill_switch_file 2 kill_switch_active",
     ]
+
+
+def test_each_licence_is_refused_for_its_own_reason(tmp_path: Path) -> None:
+    assert run(tmp_path, f'exec {sys.executable} -m modekeeper "$@"').returncode == 0
+    for name, code, kid in (
+        ("license_not_there", "license_file_unreadable", None),
+        ("license_unknown_key", "kid_unknown", "nobody-1"),
+    ):
+        report = json.loads((tmp_path / "out" / name / "license_verify_latest.json").read_text())
+        assert (report["license_ok"], report["reason_code"]) == (False, "license_invalid")
+        assert (report["failure_code"], report["kid"]) == (code, kid)
+
+
+def test_a_licence_that_is_refused_for_another_reason_is_noticed(tmp_path: Path) -> None:
+    dropped = 'if [ "$1" = license ]; then set -- license verify --out "$6"; fi'
+    done = run(tmp_path, f'{dropped}\nexec {sys.executable} -m modekeeper "$@"')
+    assert done.returncode == 1
+    assert done.stdout.splitlines()[0] == "license_not_there 2 none"
+    report = json.loads((tmp_path / "out" / "license_not_there" / "license_verify_latest.json").read_text())
+    assert report["reason_code"] == "license_missing"
+    assert "a gate did not do what it is for" in done.stderr
 
 
 def test_a_gate_that_lets_pass_is_noticed(tmp_path: Path) -> None:
