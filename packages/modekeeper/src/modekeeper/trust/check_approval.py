@@ -1,4 +1,4 @@
-"""The one question about an approval: did a second person say yes to this plan? Pure; steps of docs/LICENSING.md."""
+"""The one question about an approval: did a second person say yes to this plan? Pure; steps of docs/APPROVALS.md."""
 
 from datetime import datetime, timedelta
 
