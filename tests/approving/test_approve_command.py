@@ -280,6 +280,20 @@ def test_the_public_half_is_told_and_is_a_keyring(run: Run) -> None:
     assert told == ring
     assert isinstance(ring, Keyring)
     assert set(ring.keys) == {"ada"}
+    again = done(run("public", "--key", "ada.key.pem", "--kid", "ada", "--out", "again.json"))
+    assert read_keyring(Path("again.json").read_bytes()) == ring
+    assert read_keyring(again.splitlines()[-1].encode()) == ring
+    refused(run("public", "--key", "none.pem", "--kid", "ada"), "cannot read the private key")
+
+
+def test_a_disk_that_is_full_leaves_nothing_half_made(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Path, "hardlink_to", fail)
+        refused(run(*KEYGEN), "no space left", 1)
+    assert list(Path().iterdir()) == []
 
 
 def test_a_wrong_passphrase_is_one_clear_line(run: Run, door: Door, monkeypatch: pytest.MonkeyPatch) -> None:

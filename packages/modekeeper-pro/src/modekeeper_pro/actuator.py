@@ -24,12 +24,14 @@ from modekeeper.ports.actuator import ApplyOrder
 from modekeeper.ports.clock import Clock
 from modekeeper.ports.cluster import ClusterReader
 from modekeeper.trust.check import LicenseFacts
+from modekeeper.trust.faults import TrustError
 from modekeeper.trust.finding import find_approvers, find_organisation
+from modekeeper.trust.keyring import Keyring
 from modekeeper.trust.on_machine import TrustSources, check_on_machine
 from modekeeper_pro.door.apply import apply
 from modekeeper_pro.door.case import ApplyRequest
 from modekeeper_pro.door.opening import open_writer
-from modekeeper_pro.door.ports import DoorPorts
+from modekeeper_pro.door.ports import NO_APPROVERS, DoorPorts
 from modekeeper_pro.door.report import Asked, apply_report, rollback_report
 from modekeeper_pro.door.rollback import rollback
 
@@ -168,13 +170,18 @@ def _ports(order: ApplyOrder) -> Iterator[DoorPorts]:
                 licence=_Licence(path=order.license_path, environment=order.environment, clock=order.clock),
                 switches=_Switches(environment=order.environment, file=order.kill_switch_file, reader=reader),
                 clock=order.clock,
-                approvers=find_approvers(order.approvers_path, order.environment),
+                approvers=_approvers(order),
                 files=FolderStore(order.store.root),
             )
         finally:
             writer.close()
     finally:
         reader.close()
+
+
+def _approvers(order: ApplyOrder) -> Keyring | TrustError:
+    """Who may approve; looked for only where an approval was given."""
+    return NO_APPROVERS if order.approval is None else find_approvers(order.approvers_path, order.environment)
 
 
 def _known(order: ApplyOrder) -> dict[Target, dict[str, KnownValue]]:

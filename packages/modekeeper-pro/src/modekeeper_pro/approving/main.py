@@ -56,6 +56,16 @@ def keygen(key: Path, kid: str, public: Path | None, passphrase_file: Path | Non
 
 
 @root.command()
+@_KEY
+@_KID
+@click.option("--out", type=Path, metavar="FILE", help="Write it here, as a keyring of one.")
+@_PASSPHRASE
+def public(key: Path, kid: str, out: Path | None, passphrase_file: Path | None) -> None:
+    """Say the public half of your key again."""
+    _say(work.public_half(key, kid, _secret(passphrase_file), out))
+
+
+@root.command()
 @click.option("--plan", required=True, metavar="FILE", help="The plan (k8s_plan.json).")
 @click.option("--verify-report", metavar="FILE", help="Its verification; binds the approval to that cluster.")
 @click.option("--cluster-uid", metavar="UID", help="Bind it to this cluster: the uid of the namespace kube-system.")

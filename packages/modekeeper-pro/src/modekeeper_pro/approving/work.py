@@ -23,7 +23,7 @@ from modekeeper.trust.private_key_file import read_private_key_file, write_priva
 from modekeeper_pro.approving.reading import PlanToApprove, read_plan_to_approve, summary
 from modekeeper_pro.approving.signing import Terms, public_keyring, signed_approval
 
-__all__ = ["inspect", "known_approvers", "make_key", "plan_to_approve", "sign", "summary", "terms"]
+__all__ = ["inspect", "known_approvers", "make_key", "plan_to_approve", "public_half", "sign", "summary", "terms"]
 
 Lines = list[str]
 
@@ -38,7 +38,22 @@ def make_key(place: Path, kid: str, passphrase: Passphrase, public: Path | None)
     key = Ed25519PrivateKey.generate()
     ring = public_keyring(kid, key)
     write_private_key_file(place, key, passphrase)
-    lines = [f"private key: {place}, encrypted; keep it, and give it to nobody"]
+    return [f"private key: {place}, encrypted; keep it, and give it to nobody", *_told_public(ring, public)]
+
+
+def public_half(place: Path, kid: str, passphrase: Passphrase, public: Path | None) -> Lines:
+    """The public half of a key that is there.
+
+    Raises:
+        BadInputError: ``kid`` is no name of a key, or the key cannot be opened.
+        FailedError: the disk did not take it.
+    """
+    key = read_private_key_file(place, passphrase, f"the private key {place.name!r}")
+    return _told_public(public_keyring(kid, key), public)
+
+
+def _told_public(ring: bytes, public: Path | None) -> Lines:
+    lines: Lines = []
     if public is not None:
         FolderStore(public.parent).write_bytes(public.name, ring)
         lines.append(f"public key, as a keyring of one: {public}")

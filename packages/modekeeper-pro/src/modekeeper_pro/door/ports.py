@@ -15,9 +15,10 @@ from modekeeper.trust.faults import KeyringError, TrustError
 from modekeeper.trust.keyring import Keyring
 from modekeeper_pro.door.writer import Writer
 
-__all__ = ["DoorPorts", "Files", "Licence", "Switches"]
+__all__ = ["NO_APPROVERS", "DoorPorts", "Files", "Licence", "Switches"]
 
 NO_APPROVERS = KeyringError("approvers_not_given", "who may approve is not told")
+"""No approval counts."""
 
 
 class Licence(Protocol):
