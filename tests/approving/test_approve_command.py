@@ -18,7 +18,7 @@ from tests.cluster_verify.worlds import plan_of
 from tests.door.doors import KEY, Door, planned
 from tests.trust.signing import b64, dumped, public_bytes
 
-from modekeeper.artifacts.canonical import document
+from modekeeper.artifacts.canonical import canonical_digest, document
 from modekeeper.cli.clocks import PinnedClock
 from modekeeper.model.decision import Actuation
 from modekeeper.trust.finding import find_approvers
@@ -176,6 +176,11 @@ def test_a_verification_that_does_not_stand_for_the_plan_is_not_passed_over(run:
     Path("broken.json").write_bytes(Path("verify.json").read_bytes().replace(b"restart", b"hot", 1))
     refused(run(*sign("--yes", "--verify-report", "broken.json")), "does not stand for this plan")
     refused(run(*sign("--yes", "--verify-report", "verify.json", "--cluster-uid", "x")), "different clusters")
+    forged = json.loads(Path("verify.json").read_text())
+    for items in ([], [forged["items"][0] | {"name": "another"}], [*forged["items"], forged["items"][0]]):
+        made = {key: value for key, value in forged.items() if key != "verification_digest"} | {"items": items}
+        Path("forged.json").write_bytes(document(made | {"verification_digest": canonical_digest(made)}))
+        refused(run(*sign("--yes", "--verify-report", "forged.json")), "not of the items of this plan")
     assert not Path("approval.json").exists()
 
 

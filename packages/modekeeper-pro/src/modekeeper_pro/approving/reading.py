@@ -49,9 +49,13 @@ def read_plan_to_approve(plan: bytes, verification: bytes | None, now: datetime)
     for verdict in judge_verification(found, parsed.digest, now):
         if not verdict.passed:
             raise BadInputError(f"the verification does not stand for this plan: {verdict.detail}")
-    if not isinstance(found, K8sVerifyReport) or len(found.items) != len(parsed.items):
+    if not isinstance(found, K8sVerifyReport) or [*map(_which, found.items)] != [*map(_which, parsed.items)]:
         raise BadInputError("the verification is not of the items of this plan")
     return PlanToApprove(plan=parsed, verification=found)
+
+
+def _which(item: PlanItem | VerifyItem) -> tuple[str, str, str, Actuation]:
+    return item.namespace, item.kind, item.name, item.actuation
 
 
 def summary(found: PlanToApprove) -> Iterator[str]:

@@ -159,7 +159,8 @@ def inspect(
         now=now,
     )
     if verdict.approved:
-        return [*lines, f"good: signed by {made.kid}"], True
+        of = "this plan" if plan is not None else "the plan it names; give --plan to compare"
+        return [*lines, f"good: signed by {made.kid}, for {of}"], True
     return [*lines, f"not good: {verdict.failure_detail} [{verdict.failure_code}]"], False
 
 
