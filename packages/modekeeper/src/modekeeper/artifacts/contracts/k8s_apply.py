@@ -44,7 +44,7 @@ class ApplyStatus(StrEnum):
     """Not tried, for a reason of its own, or of the whole plan where nothing was begun."""
 
 
-class Receipt(msgspec.Struct, frozen=True, kw_only=True):
+class Receipt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One write that the API server confirmed. It stands for itself: no other part is needed to check it."""
 
     plan_digest: str
@@ -62,7 +62,7 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     after: dict[str, str | None]
     """By annotation key, what was read back."""
     approved_by: tuple[str, ...] = ()
-    """Keys (``kid``) of second persons whose signed approval of the plan was checked; none was needed where none is."""
+    """Keys (``kid``) of second persons whose signed approval was checked; not written where nobody signed."""
     digest: str
     """``sha256:<hex>`` over the canonical JSON of everything but itself."""
 
