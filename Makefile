@@ -48,7 +48,7 @@ lint: $(VENV)/.dev guard ## formatting, lint rules, types and import contracts
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/lint-imports
+	PYTHONPATH=packages/modekeeper-pro/src $(BIN)/lint-imports
 
 guard: $(VENV)/.dev ## build the public wheel, and fail where it holds a writer or anything of the paid package
 	$(BIN)/python -m tests.house.guard

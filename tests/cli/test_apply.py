@@ -11,6 +11,7 @@ from tests.cli.test_commands import mk
 from tests.cli.test_verify_and_render import GOOD, watched_server
 from tests.cluster_verify.worlds import KEY, item, plan_of, pod, workload, world
 from tests.published import check_all
+from tests.trust.approving import APPROVERS_FILE, approval
 
 from modekeeper.artifacts.canonical import document
 from modekeeper.artifacts.contracts.k8s_apply import K8sApplyReport
@@ -39,7 +40,12 @@ Run = Callable[..., tuple[int, dict[str, Any]]]
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MODEKEEPER_PINNED_CLOCK", NOW)
-    for name in ("MODEKEEPER_KILL_SWITCH", "MODEKEEPER_INTERNAL_OVERRIDE", "MODEKEEPER_LICENSE_PATH"):
+    for name in (
+        "MODEKEEPER_KILL_SWITCH",
+        "MODEKEEPER_INTERNAL_OVERRIDE",
+        "MODEKEEPER_LICENSE_PATH",
+        "MODEKEEPER_APPROVERS_PATH",
+    ):
         monkeypatch.delenv(name, raising=False)
     (tmp_path / "plan.json").write_bytes(document(HOT))
     return tmp_path
@@ -215,10 +221,73 @@ def test_what_restarts_pods_needs_a_yes(place: Path) -> None:
     assert (report["approval"]["required"], report["approval"]["approved"]) == (True, False)
     _, report = apply("--approval", "yes.json", plan="cold.json")
     assert report["block_reasons"] == ["pro_not_installed", "approval_required"]
-    assert (report["approval"]["approved"], report["approval"]["approval_path"]) == (None, "yes.json")
+    assert (report["approval"]["approved"], report["approval"]["approval_path"]) == (False, "yes.json")
+    assert report["approval"]["failure_code"] == "schema_unsupported"
     _, report = apply("--approve-advanced", plan="cold.json")
     assert report["block_reasons"] == ["pro_not_installed"]
     assert report["approval"]["approved"] is True
+
+
+@pytest.fixture
+def yes(place: Path) -> str:
+    """A second person's approval of the cold plan, and a folder with whose key it is."""
+    (place / "cold.json").write_bytes(document(COLD))
+    verified("out", COLD)
+    times = {"approved_at": NOW, "expires_at": "2026-02-01T09:00:00Z"}
+    uid = json.loads((place / "out/k8s_verify_latest.json").read_text())["cluster"]["uid"]
+    (place / "yes.json").write_bytes(approval(plan_digest=COLD.digest, cluster_uid=uid, **times))
+    (place / "approvers.json").write_bytes(APPROVERS_FILE)
+    return "yes.json"
+
+
+def test_a_second_persons_signature_is_checked_without_the_licensed_package_too(
+    yes: str, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, report = apply("--approval", yes, "--approvers", "approvers.json", plan="cold.json")
+    assert report["block_reasons"] == ["pro_not_installed"]
+    said = report["approval"]
+    assert (said["required"], said["approved"], said["signed_by"]) == (True, True, ["ada"])
+    assert (said["approver"], said["approval_path"], said["failure_code"]) == ("Ada Lovelace", yes, None)
+    assert check_all(place / "out") > 3
+    events = [json.loads(line) for line in (place / "out/explain.jsonl").read_text().splitlines()]
+    assert [each["payload"]["signed_by"] for each in events if each["event"] == "apply_approval"] == [["ada"]]
+    monkeypatch.setenv("MODEKEEPER_APPROVERS_PATH", "approvers.json")
+    _, report = apply("--approval", yes, plan="cold.json")
+    assert report["approval"]["signed_by"] == ["ada"]
+
+
+def test_a_signature_that_is_not_good_stops_what_was_approved_otherwise(yes: str, place: Path) -> None:
+    _, report = apply("--approval", yes, "--approve-advanced", plan="cold.json")
+    assert report["block_reasons"] == ["pro_not_installed", "approval_required"]
+    assert (report["approval"]["approved"], report["approval"]["failure_code"]) == (False, "approvers_not_given")
+    verified("out", HOT)
+    _, report = apply("--approval", yes, "--approvers", "approvers.json")
+    assert report["block_reasons"] == ["pro_not_installed", "approval_required"]
+    assert (report["approval"]["required"], report["approval"]["failure_code"]) == (False, "plan_mismatch")
+
+
+def test_an_approval_that_cannot_be_read_is_not_taken_for_none(
+    yes: str, place: Path, installed: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    door = Door(None)
+    installed(lambda: door)
+    (place / yes).chmod(0o646)
+    code, report = apply("--approval", yes, "--approvers", "approvers.json", "--approve-advanced", plan="cold.json")
+    assert code == 2
+    assert report["block_reasons"] == ["approval_required"]
+    assert report["approval"]["failure_code"] == "approval_file_world_writable"
+    assert "may be written by everybody" in capsys.readouterr().err
+    assert door.orders == []
+
+
+def test_who_applies_is_handed_the_approval_and_where_the_keys_are(yes: str, place: Path, installed: Any) -> None:
+    door = Door(FailedError("nothing here"))
+    installed(lambda: door)
+    apply("--approval", yes, "--approvers", "approvers.json", plan="cold.json")
+    (order,) = door.orders
+    assert order.approval is not None
+    assert (order.approval.path, order.approval.data) == (yes, (place / yes).read_bytes())
+    assert order.approvers_path == "approvers.json"
 
 
 def test_an_advanced_chord_needs_a_yes_and_so_does_one_nobody_knows(place: Path) -> None:

@@ -5,13 +5,13 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from modekeeper.cluster.merge_patch import merged
 from modekeeper.model.cluster import ObjectRef, Resource
 from modekeeper.model.errors import RefusedError
-from modekeeper.model.workload import WORKLOAD_KINDS
+from modekeeper.model.workload import WORKLOAD_KINDS, find_workload_kind
 from modekeeper_pro.door.change import OWN_PREFIX, PODS, RECORD, Change, template_place
 
 DEPLOYMENTS = WORKLOAD_KINDS[0].resource()
@@ -111,6 +111,7 @@ json_objects = st.recursive(
     place=st.lists(words, max_size=5).map(tuple) | st.none(),
     found=st.dictionaries(words, json_objects, max_size=4),
 )
+@example(kind=find_workload_kind("JobSet"), hot=False, values={f"{OWN_PREFIX}0": None}, place=None, found={})
 def test_whatever_can_be_made_changes_annotations_of_ours_and_nothing_else(
     kind: Any, hot: bool, values: dict[str, str | None], place: Any, found: dict[str, Any]
 ) -> None:

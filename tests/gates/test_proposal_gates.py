@@ -234,6 +234,9 @@ def test_cold_and_advanced_are_blocked_until_a_person_approves(name: str) -> Non
     assert ApprovalRequired().check(case(subject, approve_advanced=True)).passed
     assert ApprovalRequired().check(case(subject, approvals=frozenset({subject.chord_id}))).passed
     assert not ApprovalRequired().check(case(subject, approvals=frozenset({"BURST-ABSORB"}))).passed
+    signed = ApprovalRequired().check(case(subject, signed_by=("ada", "bob")))
+    assert signed.passed
+    assert "approved by ada, bob" in signed.detail
 
 
 def test_a_chord_whose_tier_was_raised_needs_approval() -> None:

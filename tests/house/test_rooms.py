@@ -1,6 +1,7 @@
 """The architecture is a failing test: rooms, sizes, and what must not be in the repository."""
 
 import ast
+import os
 import re
 import subprocess
 import sys
@@ -9,6 +10,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+PRO = Path("packages", "modekeeper-pro", "src")
+"""Where the licensed package is, which is not installed beside the public one in the tests."""
 SOURCE = ROOT / "packages" / "modekeeper" / "src" / "modekeeper"
 MODULES = sorted(SOURCE.rglob("*.py"))
 
@@ -17,6 +20,7 @@ def test_imports_go_one_way() -> None:
     done = subprocess.run(
         [Path(sys.executable).parent / "lint-imports", "--config", ROOT / "pyproject.toml"],
         cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT / PRO), os.environ.get("PYTHONPATH", "")])},
         capture_output=True,
         text=True,
         check=False,

@@ -20,10 +20,10 @@ from modekeeper.trust.chain import TrustChain
 from modekeeper.trust.check import LicenseFacts, LicenseVerdict, check_license
 from modekeeper.trust.keyring import Keyring, read_keyring
 from modekeeper.trust.license import License, read_license
+from modekeeper.trust.passphrase import Passphrase, find_passphrase
 from modekeeper.trust.state import TrustState
 from modekeeper_license_gate.key_folder import KeyFolder
-from modekeeper_license_gate.main import main
-from modekeeper_license_gate.passphrase import PASSPHRASE_VARIABLE, Passphrase, find_passphrase
+from modekeeper_license_gate.main import PASSPHRASE_VARIABLE, main
 
 SECRET = "correct-horse-battery-staple"  # noqa: S105 - of these tests
 NOW = datetime(2026, 1, 31, 9, tzinfo=UTC)
@@ -252,17 +252,19 @@ def test_where_a_passphrase_comes_from(tmp_path: Path) -> None:
     file.write_bytes(b"from-the-file-12\n")
     file.chmod(0o600)
     environment = {PASSPHRASE_VARIABLE: "from-the-environment"}
-    assert find_passphrase(file, environment, new=True).reveal() == b"from-the-file-12"
-    assert find_passphrase(None, environment, new=True).reveal() == b"from-the-environment"
+    assert find_passphrase(file, environment, variable=PASSPHRASE_VARIABLE, new=True).reveal() == b"from-the-file-12"
+    assert (
+        find_passphrase(None, environment, variable=PASSPHRASE_VARIABLE, new=True).reveal() == b"from-the-environment"
+    )
     file.chmod(0o640)
     with pytest.raises(BadInputError, match="open to others"):
-        find_passphrase(file, environment, new=False)
+        find_passphrase(file, environment, variable=PASSPHRASE_VARIABLE, new=False)
     with pytest.raises(BadInputError, match="cannot be read"):
-        find_passphrase(tmp_path / "none", environment, new=False)
+        find_passphrase(tmp_path / "none", environment, variable=PASSPHRASE_VARIABLE, new=False)
     with pytest.raises(BadInputError, match="too short"):
-        find_passphrase(None, {PASSPHRASE_VARIABLE: "short"}, new=True)
+        find_passphrase(None, {PASSPHRASE_VARIABLE: "short"}, variable=PASSPHRASE_VARIABLE, new=True)
     with pytest.raises(BadInputError, match="empty"):
-        find_passphrase(None, {PASSPHRASE_VARIABLE: ""}, new=False)
+        find_passphrase(None, {PASSPHRASE_VARIABLE: ""}, variable=PASSPHRASE_VARIABLE, new=False)
 
 
 @pytest.mark.parametrize("step", ["hardlink_to", "replace"])

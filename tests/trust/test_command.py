@@ -42,6 +42,17 @@ def run(folder: Path, *words: str, **environment: str) -> tuple[int, str, str]:
     return done.returncode, done.stdout, done.stderr
 
 
+def test_an_organisation_is_told_by_the_option_or_else_by_the_environment(folder: Path) -> None:
+    (folder / "of-acme.json").write_bytes(licence(bindings={"org": "Acme GmbH"}))
+    words = ("--license", "of-acme.json", "--keyring", "keys.json")
+    code, out, error = run(folder, *words)
+    assert (code, "failure_code=org_unknown" in out, "set MODEKEEPER_ORG" in error) == (2, True, True)
+    assert run(folder, *words, MODEKEEPER_ORG="Acme GmbH")[0] == 0
+    assert run(folder, *words, "--org", "Acme GmbH", MODEKEEPER_ORG="Evil")[0] == 0
+    code, out, _ = run(folder, *words, "--org", "Evil", MODEKEEPER_ORG="Acme GmbH")
+    assert (code, "failure_code=org_mismatch" in out) == (2, True)
+
+
 def test_a_good_licence(folder: Path) -> None:
     code, out, _ = run(folder, "--license", "good.json", "--keyring", "keys.json", "--wanted", "apply")
     assert code == 0

@@ -4,7 +4,7 @@ import base64
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -15,14 +15,13 @@ from modekeeper.model.errors import BadInputError, FailedError
 from modekeeper.model.untrusted import visible
 from modekeeper.trust.fields import KID
 from modekeeper.trust.keyring import EMPTY_KEYRING, KEYRING_SCHEMA, Keyring, read_keyring
-from modekeeper_license_gate.passphrase import Passphrase
-from modekeeper_license_gate.pkcs8 import decrypted, encrypted
+from modekeeper.trust.passphrase import Passphrase
+from modekeeper.trust.private_key_file import read_private_key_file, write_private_key_file
 
 __all__ = ["KEYRING_FILE", "KeyFolder", "check_kid", "keyring_document", "public_bytes"]
 
 KEYRING_FILE = "keyring.json"
 _SUFFIX = ".key.pem"
-_LONGEST_KEY_FILE = 16 * 1024
 
 
 def check_kid(kid: str) -> str:
@@ -120,24 +119,8 @@ class KeyFolder:
             BadInputError: there is one of that name.
             FailedError: the disk did not take it.
         """
-        place, data = self._place(kid), encrypted(key, passphrase)
-        unfinished = self.root / f".unfinished-{os.getpid()}-{os.urandom(8).hex()}"
-        try:
-            handle = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-            with os.fdopen(handle, "wb") as file:
-                os.fchmod(handle, 0o600)
-                file.write(data)
-                file.flush()
-                os.fsync(handle)
-            place.hardlink_to(unfinished)  # unlike a rename, never over what is there
-            _flush_folder(self.root)
-        except FileExistsError as error:
-            raise BadInputError(f"there is a private key {kid!r} already: give the new one another name") from error
-        except OSError as error:
-            raise FailedError(f"cannot write {str(place)!r}: {_why(error)}. Nothing of it was kept.") from error
-        finally:
-            with suppress(OSError):
-                unfinished.unlink()
+        place = self._place(kid)
+        write_private_key_file(place, key, passphrase)
         return place
 
     def private_key(self, kid: str, passphrase: Passphrase) -> Ed25519PrivateKey:
@@ -146,14 +129,7 @@ class KeyFolder:
         Raises:
             BadInputError: there is none, or the passphrase is another one.
         """
-        place = self._place(kid)
-        try:
-            handle = os.open(place, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-            with os.fdopen(handle, "rb") as file:
-                data = file.read(_LONGEST_KEY_FILE)
-        except OSError as error:
-            raise BadInputError(f"cannot read the private key {str(place)!r}: {_why(error)}") from error
-        return decrypted(data, passphrase, f"the private key {kid!r}")
+        return read_private_key_file(self._place(kid), passphrase, f"the private key {kid!r}")
 
     def signing_key(self, kid: str, passphrase: Passphrase) -> Ed25519PrivateKey:
         """The private key of that name, if what it signs will be good: the keyring lists it, and revokes it not.
@@ -173,14 +149,6 @@ class KeyFolder:
 
     def _place(self, kid: str) -> Path:
         return self.root / f"{check_kid(kid)}{_SUFFIX}"
-
-
-def _flush_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _why(error: OSError) -> str:

@@ -14,20 +14,21 @@ from modekeeper.model.errors import BadInputError, ModeKeeperError
 from modekeeper.model.untrusted import visible, visible_ends
 from modekeeper.ports.clock import Clock
 from modekeeper.trust.license import LONGEST_LICENSE_BYTES, read_license
+from modekeeper.trust.passphrase import Passphrase, find_passphrase
 from modekeeper_license_gate import work
 from modekeeper_license_gate.key_folder import KeyFolder
-from modekeeper_license_gate.passphrase import Passphrase, find_passphrase
 from modekeeper_license_gate.signing import LicenseTerms
 
-__all__ = ["main"]
+__all__ = ["PASSPHRASE_VARIABLE", "main"]
 
+PASSPHRASE_VARIABLE = "MK_LICENSE_PASSPHRASE"  # noqa: S105 - its name
 LONGEST_DAYS = 3660
 
 _FOLDER = click.option("--folder", type=Path, required=True, help="The folder of keys and of the keyring.")
 _PASSPHRASE = click.option(
     "--passphrase-file",
     type=Path,
-    help="A file only you can read. Else MK_LICENSE_PASSPHRASE, else you are asked; never on the command line.",
+    help=f"A file only you can read. Else {PASSPHRASE_VARIABLE}, else you are asked; never on the command line.",
 )
 _DAYS = click.IntRange(1, LONGEST_DAYS)
 
@@ -160,7 +161,7 @@ def main(arguments: Sequence[str] | None = None, clock: Clock | None = None) -> 
 
 
 def _secret(file: Path | None, *, new: bool = False) -> Passphrase:
-    return find_passphrase(file, os.environ, new=new)
+    return find_passphrase(file, os.environ, variable=PASSPHRASE_VARIABLE, new=new)
 
 
 def _say(lines: Iterable[str]) -> None:

@@ -14,8 +14,8 @@ from modekeeper.trust.fields import DIGEST, read_document
 from modekeeper.trust.issuer_keyset import LONGEST_KEYSET_BYTES, IssuerKeyset, read_issuer_keyset
 from modekeeper.trust.keyring import LONGEST_KEYRING_BYTES, Keyring, read_keyring
 from modekeeper.trust.license import LONGEST_LICENSE_BYTES, read_license
+from modekeeper.trust.passphrase import Passphrase
 from modekeeper_license_gate.key_folder import KEYRING_FILE, KeyFolder, check_kid, keyring_document, public_bytes
-from modekeeper_license_gate.passphrase import Passphrase
 from modekeeper_license_gate.signing import LicenseTerms, keyset, licence, moment
 
 __all__ = [

@@ -24,11 +24,14 @@ from modekeeper.ports.actuator import ApplyOrder
 from modekeeper.ports.clock import Clock
 from modekeeper.ports.cluster import ClusterReader
 from modekeeper.trust.check import LicenseFacts
+from modekeeper.trust.faults import TrustError
+from modekeeper.trust.finding import find_approvers, find_organisation
+from modekeeper.trust.keyring import Keyring
 from modekeeper.trust.on_machine import TrustSources, check_on_machine
 from modekeeper_pro.door.apply import apply
 from modekeeper_pro.door.case import ApplyRequest
 from modekeeper_pro.door.opening import open_writer
-from modekeeper_pro.door.ports import DoorPorts
+from modekeeper_pro.door.ports import NO_APPROVERS, DoorPorts
 from modekeeper_pro.door.report import Asked, apply_report, rollback_report
 from modekeeper_pro.door.rollback import rollback
 from modekeeper_pro.door.way_back import WAY_BACK
@@ -62,6 +65,7 @@ class DoorActuator:
             plan=order.plan.data,
             verification=order.verification.data if order.verification is not None else None,
             approve_advanced=order.approve_advanced is True,
+            approval=order.approval.data if order.approval is not None else None,
             known=_known(order),
         )
         with _ports(order) as ports:
@@ -104,7 +108,11 @@ class _Licence:
             TrustSources(license=self.path),
             environment=self.environment,
             folder=Path(),
-            facts=LicenseFacts(cluster_uid=cluster_uid, host=platform.node() or None),
+            facts=LicenseFacts(
+                cluster_uid=cluster_uid,
+                host=platform.node() or None,
+                org=find_organisation(None, self.environment),
+            ),
             now=self.clock.now(),
             wanted=(ENTITLEMENT,),
         )
@@ -167,12 +175,18 @@ def _ports(order: ApplyOrder) -> Iterator[DoorPorts]:
                 licence=_Licence(path=order.license_path, environment=order.environment, clock=order.clock),
                 switches=_Switches(environment=order.environment, file=order.kill_switch_file, reader=reader),
                 clock=order.clock,
+                approvers=_approvers(order),
                 files=FolderStore(order.store.root),
             )
         finally:
             writer.close()
     finally:
         reader.close()
+
+
+def _approvers(order: ApplyOrder) -> Keyring | TrustError:
+    """Who may approve; looked for only where an approval was given."""
+    return NO_APPROVERS if order.approval is None else find_approvers(order.approvers_path, order.environment)
 
 
 def _known(order: ApplyOrder) -> dict[Target, dict[str, KnownValue]]:

@@ -12,6 +12,7 @@ from modekeeper.cluster.verify.facts import Facts
 from modekeeper.model.decision import Plan, Verdict
 from modekeeper.model.errors import BadInputError
 from modekeeper.planning.parse import parse_plan
+from modekeeper.trust.check_approval import ApprovalVerdict, check_approval
 from modekeeper_pro.door.case import ApplyRequest, DoorCase, ItemCase
 from modekeeper_pro.door.gates import block_reasons, judge
 from modekeeper_pro.door.gathering import cluster_uid, item_cases
@@ -108,6 +109,9 @@ def _case(
     if plan[0] is not None:
         items, facts = item_cases(ports, request, plan=plan[0], verification=verification[0], runs=runs, switch=switch)
     uid = cluster_uid(facts)
+    approval = _approval(request, ports, plan[0], uid)
+    if approval is not None:
+        items = tuple(_signed(each, approval) for each in items)
     case = DoorCase(
         now=ports.clock.now(),
         kill_switch=switch,
@@ -119,8 +123,26 @@ def _case(
         verification_fault=verification[1],
         cluster_uid=uid,
         items=items,
+        approval=approval,
     )
     return case, facts
+
+
+def _approval(request: ApplyRequest, ports: DoorPorts, plan: Plan | None, uid: str | None) -> ApprovalVerdict | None:
+    """What a second person's approval is worth for this plan on this cluster; ``None``: none was given."""
+    if request.approval is None:
+        return None
+    return check_approval(
+        request.approval,
+        approvers=ports.approvers,
+        plan_digest=plan.digest if plan is not None else None,
+        cluster_uid=uid,
+        now=ports.clock.now(),
+    )
+
+
+def _signed(item: ItemCase, approval: ApprovalVerdict) -> ItemCase:
+    return replace(item, gates=msgspec.structs.replace(item.gates, signed_by=approval.signed_by))
 
 
 def _licence(ports: DoorPorts, uid: str | None) -> LicensePart | None:
@@ -165,6 +187,8 @@ def _record(ports: DoorPorts, runs: Runs, plan: Plan, case: DoorCase, writes: Se
             cluster_uid=case.cluster_uid or "",
             begun_at=iso_utc(now),
             begun_at_ms=int(now.timestamp() * 1000),
+            approved_by=case.approval.signed_by if case.approval is not None else (),
+            approval_digest=case.approval.approval_digest if case.approval is not None else None,
             writes=numbered,
         )
     )

@@ -11,6 +11,7 @@ from modekeeper.gates.kill_switch import KillSwitch
 from modekeeper.model.cluster import JsonObject
 from modekeeper.model.decision import Plan, PlanItem, Target
 from modekeeper.policy.situation import KnownValue
+from modekeeper.trust.check_approval import ApprovalVerdict
 from modekeeper_pro.door.records import PlannedWrite
 from modekeeper_pro.door.verification import Verification
 
@@ -28,6 +29,9 @@ class ApplyRequest:
     """A person approved advanced and cold changes of this plan."""
     approvals: frozenset[str] = frozenset()
     """Ids of chords a person approved one by one."""
+    approval: bytes | None = None
+    """A second person's signed approval of the plan (``approval.v1``), hostile until checked. One that is not good
+    stops the plan, whatever else was said; ``None``: none was given."""
     known: Mapping[Target, Mapping[str, KnownValue]] | None = None
     """What the jobs run with where no annotation says so, by knob name: telemetry's or the operator's word."""
 
@@ -81,3 +85,5 @@ class DoorCase:
     """Why what was given is no verification; ``None`` where nothing was given."""
     cluster_uid: str | None
     items: tuple[ItemCase, ...]
+    approval: ApprovalVerdict | None = None
+    """On what a second person signed; ``None``: nothing was given."""

@@ -129,7 +129,7 @@ def _fault(change: Change) -> str | None:
     ref = change.ref
     if ref.resource != PODS and ref.resource not in _WORKLOADS:
         return f"{visible(ref.resource.plural, 60)!r} is no kind of workload"
-    if change.place != RECORD and (ref.resource == PODS or change.place != template_place(ref.resource)):
+    if change.place not in (RECORD, template_place(ref.resource) or RECORD):
         return "that is no place of annotations"
     try:
         check_target(Target(namespace=ref.namespace or "", kind=ref.resource.kind, name=ref.name))

@@ -165,11 +165,16 @@ def _for_each(gate: Gate) -> Callable[[DoorCase], Stop | None]:
 
 
 def _approved(case: DoorCase) -> Stop | None:
+    second = case.approval
+    if second is not None and not (second.approved is True and second.signed_by):
+        # Whoever gives one wants it to count: it is never passed over, whatever else was said.
+        return Stop(f"the approval that was given is not good: {second.failure_detail} [{second.failure_code}]")
     for each in case.items:
         # Cold always needs approval, whatever the registry says of the knob.
-        cold = each.item.actuation is not Actuation.HOT
-        if cold and not (each.gates.approve_advanced is True or each.item.chord_id in each.gates.approvals):
-            return Stop(f"{each.item.kind}/{each.item.name}: the pods restart; approve with --approve-advanced")
+        cold, said = each.item.actuation is not Actuation.HOT, each.gates
+        if cold and not (said.signed_by or said.approve_advanced is True or each.item.chord_id in said.approvals):
+            how = "approve with --approve-advanced or --approval FILE"
+            return Stop(f"{each.item.kind}/{each.item.name}: the pods restart; {how}")
     return _for_each(ApprovalRequired())(case)
 
 

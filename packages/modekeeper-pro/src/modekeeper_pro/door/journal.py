@@ -70,6 +70,8 @@ class Line(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid
     status: int | None = None
     detail: str | None = None
     digest: str | None = None
+    approved_by: tuple[str, ...] = ()
+    """Of the intent: keys (``kid``) of second persons whose signed approval of the plan was checked."""
 
 
 class Journal:

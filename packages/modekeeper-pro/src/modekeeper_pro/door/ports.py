@@ -11,9 +11,14 @@ from modekeeper.policy.chord_spec import Catalog
 from modekeeper.policy.limits import Limits
 from modekeeper.ports.clock import Clock
 from modekeeper.ports.cluster import ClusterReader
+from modekeeper.trust.faults import KeyringError, TrustError
+from modekeeper.trust.keyring import Keyring
 from modekeeper_pro.door.writer import Writer
 
-__all__ = ["DoorPorts", "Files", "Licence", "Switches"]
+__all__ = ["NO_APPROVERS", "DoorPorts", "Files", "Licence", "Switches"]
+
+NO_APPROVERS = KeyringError("approvers_not_given", "who may approve is not told")
+"""No approval counts."""
 
 
 class Licence(Protocol):
@@ -59,5 +64,7 @@ class DoorPorts:
     switches: Switches
     clock: Clock
     files: Files
+    approvers: Keyring | TrustError = NO_APPROVERS
+    """Whose signed approvals count, or why that cannot be told."""
     catalog: Catalog = field(default_factory=load_default)
     limits: Limits = field(default_factory=Limits)

@@ -49,6 +49,7 @@ def write_receipt(
         written_at=written_at,
         before=write.before,
         after=after,
+        approved_by=record.approved_by,
         digest="",
     )
     receipt = msgspec.structs.replace(receipt, digest=receipt_digest(receipt))

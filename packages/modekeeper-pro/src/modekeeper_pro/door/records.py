@@ -92,6 +92,10 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     cluster_uid: str
     begun_at: str
     begun_at_ms: int
+    approved_by: tuple[str, ...] = ()
+    """Keys (``kid``) of second persons whose signed approval of the plan was checked."""
+    approval_digest: str | None = None
+    """Of what was signed."""
     writes: tuple[PlannedWrite, ...]
     digest: str = ""
     """``sha256:<hex>`` over the canonical JSON of everything but itself."""
@@ -104,7 +108,7 @@ def run_folder(run: int) -> str:
 
 def with_digest(record: RunRecord) -> RunRecord:
     """The record, complete."""
-    return msgspec.structs.replace(record, digest=_digest(record))
+    return msgspec.structs.replace(record, digest=_digest(msgspec.to_builtins(record)))
 
 
 def write_record(files: Files, record: RunRecord) -> None:
@@ -133,17 +137,16 @@ def read_record(files: Files, run: int) -> RunRecord | None:
         record = msgspec.convert(found, RunRecord, strict=True)
     except msgspec.ValidationError as error:
         raise _damaged(name, shown(str(error), 160)) from None
-    if faults or record.run != run or record.digest != _digest(record):
+    # Over the document itself: what an older release did not write does not count.
+    if faults or record.run != run or record.digest != _digest(found):
         raise _damaged(name, faults[0].message if faults else "it was changed after it was written")
     if [write.number for write in record.writes] != list(range(1, len(record.writes) + 1)):
         raise _damaged(name, "its writes are not numbered from 1 on")
     return record
 
 
-def _digest(record: RunRecord) -> str:
-    fields: dict[str, Any] = msgspec.to_builtins(record)
-    del fields["digest"]
-    return canonical_digest(fields)
+def _digest(record: dict[str, Any]) -> str:
+    return canonical_digest({name: value for name, value in record.items() if name != "digest"})
 
 
 def _damaged(name: str, why: str) -> FailedError:

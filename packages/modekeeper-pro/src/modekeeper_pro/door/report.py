@@ -17,7 +17,9 @@ from modekeeper.artifacts.contracts.k8s_apply import (
 )
 from modekeeper.artifacts.times import iso_utc
 from modekeeper.gates.kill_switch import KillSwitch
-from modekeeper.model.decision import Actuation, BlockReason, Verdict
+from modekeeper.gates.plan_on_file import needs_approval
+from modekeeper.model.decision import BlockReason, Verdict
+from modekeeper.reports.folder.approval import approval_part
 from modekeeper_pro.door.apply import Applied
 from modekeeper_pro.door.case import DoorCase, ItemCase
 from modekeeper_pro.door.change import PODS
@@ -42,7 +44,6 @@ class Asked:
     verify_report_path: str | None = None
     approve_advanced: bool = False
     approval_path: str | None = None
-    signed_by: tuple[str, ...] = ()
     force_requested: bool = False
     internal_override_ignored: bool = False
     policy_bundle_path: str | None = None
@@ -159,13 +160,13 @@ def _switch(outcomes: Sequence[Outcome], first: KillSwitch | None) -> dict[str, 
 
 def _approval(case: DoorCase, verdicts: Sequence[Verdict], asked: Asked) -> ApprovalPart:
     passed = all(verdict.passed for verdict in verdicts if verdict.gate == _APPROVAL)
-    cold = any(each.item.actuation is not Actuation.HOT for each in case.items)
-    return ApprovalPart(
-        required=None if case.plan is None else cold or not passed,
+    needed = case.plan is not None and any(needs_approval(case.plan, each.gates.catalog) for each in case.items)
+    return approval_part(
+        case.approval,
+        required=None if case.plan is None else needed,
         approve_advanced=asked.approve_advanced,
         approval_path=asked.approval_path,
         approved=None if case.plan is None else passed,
-        signed_by=asked.signed_by,
     )
 
 

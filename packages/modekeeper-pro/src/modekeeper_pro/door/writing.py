@@ -58,7 +58,7 @@ def perform(ports: DoorPorts, record: RunRecord, versions: dict[int, str]) -> tu
     # Step 5: the way back and the intent are on the disk, or nothing happens.
     write_record(ports.files, record)
     journal = Journal(ports.files, record.run, ports.clock)
-    journal.add(Event.INTENT, digest=record.digest)
+    journal.add(Event.INTENT, digest=record.digest, approved_by=record.approved_by)
     outcomes: list[Outcome] = []
     for write in record.writes:
         if outcomes and outcomes[-1].status is not ApplyStatus.DONE:

@@ -18,6 +18,8 @@ from modekeeper.model.errors import BadInputError, FailedError, ModeKeeperError,
 from modekeeper.policy.wording import shown
 from modekeeper.ports.actuator import Actuator, ApplyOrder, ClusterWay, GivenFile
 from modekeeper.reports.folder.apply_run import ApplyRun
+from modekeeper.trust.faults import ApprovalFileError
+from modekeeper.trust.finding import read_approval_file
 
 __all__ = ["Given", "attempt", "cluster_way", "ended", "show"]
 
@@ -48,6 +50,16 @@ class Given:
         except ModeKeeperError as error:
             self.error = self.error or error
             return None
+
+    def approval(self, path: str | None) -> tuple[GivenFile | None, ApprovalFileError | None]:
+        """A second person's approval, or why it cannot be read; neither where none was named."""
+        if path is None:
+            return None, None
+        try:
+            return GivenFile(path=path, data=read_approval_file(path)), None
+        except ApprovalFileError as error:
+            self.error = self.error or error
+            return None, error
 
     def parsed(self, file: GivenFile | None, parse: Callable[[bytes], _Parsed]) -> _Parsed | None:
         """What is in the file; ``None`` where there is no file, or that is not in it."""

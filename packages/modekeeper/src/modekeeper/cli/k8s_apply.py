@@ -26,7 +26,12 @@ from modekeeper.planning.parse import parse_plan
 from modekeeper.planning.parse_undo import parse_rollback_plan
 from modekeeper.policy.catalog import load_default
 from modekeeper.ports.actuator import ApplyOrder, GivenFile
+from modekeeper.ports.clock import Clock
 from modekeeper.reports.folder.apply_run import UNDO, ApplyAsked, ApplyRun
+from modekeeper.reports.folder.approval import approval_fault, approval_part
+from modekeeper.trust.check_approval import ApprovalVerdict, check_approval
+from modekeeper.trust.faults import ApprovalFileError
+from modekeeper.trust.finding import APPROVERS_PATH_VARIABLE, find_approvers
 
 __all__ = ["OVERRIDE_VARIABLE", "apply"]
 
@@ -39,6 +44,7 @@ _FOUND = "k8s_verify_latest.json"
     epilog=examples(
         "mk k8s apply --plan report/plan/k8s_plan.json --verify-report report/k8s-verify/k8s_verify_latest.json",
         "mk k8s apply --plan report/plan/k8s_plan.json --approve-advanced --json",
+        "mk k8s apply --plan report/plan/k8s_plan.json --approval approval.json --approvers approvers.json",
     )
 )
 @click.option("--plan", "plan_path", required=True, metavar="FILE", help="The plan (k8s_plan.json).")
@@ -58,6 +64,12 @@ _FOUND = "k8s_verify_latest.json"
 @click.option("--force", is_flag=True, help="Recorded in the report. It bypasses nothing.")
 @click.option("--approve-advanced", is_flag=True, help="You say yes to cold and advanced changes.")
 @click.option("--approval", "approval_path", metavar="FILE", help="A second person's signed approval of this plan.")
+@click.option(
+    "--approvers",
+    "approvers_path",
+    metavar="FILE",
+    help=f"Keys that may sign an approval; else {APPROVERS_PATH_VARIABLE}. None of them may sign licences.",
+)
 @kill_switch_option
 @cluster_options
 @out_option("report/k8s-apply")
@@ -73,8 +85,9 @@ def apply(*, cluster: ClusterOptions, out: str, as_json: bool, **given: Any) -> 
     plan_file = files.file(options.plan_path, "a plan")
     plan = files.parsed(plan_file, parse_plan)
     undo_file = _rollback_plan(options, plan, files)
-    approval = files.file(options.approval_path, "an approval")
+    approval, approval_error = files.approval(options.approval_path)
     verification = _verification(options.verify_path, store)
+    second = _second(options, approval_error or approval, plan, verification.found, clock)
     case = PlanCase(
         plan=plan,
         catalog=load_default(),
@@ -82,7 +95,8 @@ def apply(*, cluster: ClusterOptions, out: str, as_json: bool, **given: Any) -> 
         why_not_pro=actuator if isinstance(actuator, str) else None,
         verification=verification.found,
         approve_advanced=options.approve_advanced,
-        approval_given=options.approval_path is not None,
+        signed_by=second.signed_by if second is not None else (),
+        approval_fault=approval_fault(second),
         now=clock.now(),
     )
     verdicts = judge_plan(case)
@@ -94,13 +108,15 @@ def apply(*, cluster: ClusterOptions, out: str, as_json: bool, **given: Any) -> 
         cluster=way,
         approve_advanced=options.approve_advanced,
         approval=approval,
+        approvers_path=options.approvers_path,
         kill_switch_file=options.kill_switch_file,
         force_requested=options.force,
         store=store,
         clock=clock,
         environment=os.environ,
     )
-    run = ApplyRun(store, _asked(options, case, verdicts, verification.path), clock)
+    part = _approval(case, verdicts, options.approval_path, second)
+    run = ApplyRun(store, _asked(options, case, part, verification.path), clock)
     report = attempt(run, verdicts, actuator, order, error=files.error)
     show(report, out, as_json=as_json)
     return ended(report, files.error)
@@ -115,10 +131,11 @@ class _Options:
     force: bool
     approve_advanced: bool
     approval_path: str | None
+    approvers_path: str | None
     kill_switch_file: str | None
 
 
-def _asked(options: _Options, case: PlanCase, verdicts: tuple[Verdict, ...], verify_path: str | None) -> ApplyAsked:
+def _asked(options: _Options, case: PlanCase, approval: ApprovalPart, verify_path: str | None) -> ApplyAsked:
     return ApplyAsked(
         operation=Operation.APPLY,
         plan_path=options.plan_path,
@@ -128,7 +145,7 @@ def _asked(options: _Options, case: PlanCase, verdicts: tuple[Verdict, ...], ver
         kill_switch=case.kill_switch,
         force=options.force,
         internal_override=bool(os.environ.get(OVERRIDE_VARIABLE)),
-        approval=_approval(case, verdicts, options.approval_path),
+        approval=approval,
         provenance=provenance(),
     )
 
@@ -167,13 +184,38 @@ def _verification(given: str | None, store: FolderStore) -> _Verification:
     return _Verification(path, file, read_verification(file.data))
 
 
-def _approval(case: PlanCase, verdicts: tuple[Verdict, ...], path: str | None) -> ApprovalPart:
+def _second(
+    options: _Options,
+    approval: GivenFile | ApprovalFileError | None,
+    plan: Plan | None,
+    verification: K8sVerifyReport | str | None,
+    clock: Clock,
+) -> ApprovalVerdict | None:
+    """What a second person's approval is worth, as far as it can be told here; ``None``: none was given.
+
+    No cluster is asked: which one it is, is what the verification says. Whoever applies asks the cluster itself.
+    """
+    if approval is None:
+        return None
+    cluster = verification.cluster if isinstance(verification, K8sVerifyReport) else None
+    return check_approval(
+        approval.data if isinstance(approval, GivenFile) else approval,
+        approvers=find_approvers(options.approvers_path, os.environ),
+        plan_digest=plan.digest if plan is not None else None,
+        cluster_uid=cluster.uid if cluster is not None else None,
+        now=clock.now(),
+    )
+
+
+def _approval(
+    case: PlanCase, verdicts: tuple[Verdict, ...], path: str | None, second: ApprovalVerdict | None
+) -> ApprovalPart:
     plan = case.plan
-    required = None if plan is None else needs_approval(plan, case.catalog) is not None
     passed = all(verdict.passed for verdict in verdicts if verdict.gate == "approval")
-    return ApprovalPart(
-        required=required,
+    return approval_part(
+        second,
+        required=None if plan is None else needs_approval(plan, case.catalog) is not None,
         approve_advanced=case.approve_advanced,
         approval_path=path,
-        approved=None if path is not None and not passed else passed,
+        approved=None if plan is None else passed,
     )

@@ -16,7 +16,7 @@ from modekeeper.cli.options import examples, gathered, json_option, out_option
 from modekeeper.model.errors import BadInputError
 from modekeeper.reports.folder.license_run import write_license_folder
 from modekeeper.trust.check import LicenseFacts
-from modekeeper.trust.finding import LICENSE_PATH_VARIABLE
+from modekeeper.trust.finding import LICENSE_PATH_VARIABLE, ORGANISATION_VARIABLE, find_organisation
 from modekeeper.trust.on_machine import TrustSources, check_on_machine
 
 __all__ = ["verify"]
@@ -75,7 +75,12 @@ def _asked_options(function: Callable[..., Any]) -> Callable[..., Any]:
             metavar="UID",
             help="Uid of the namespace kube-system, for a licence bound to a cluster.",
         ),
-        click.option("--org", "asked__org", metavar="NAME", help="Your organisation, for a licence bound to one."),
+        click.option(
+            "--org",
+            "asked__org",
+            metavar="NAME",
+            help=f"Your organisation, for a licence bound to one; else {ORGANISATION_VARIABLE}.",
+        ),
     ]
     return gathered("asked", lambda given: _Asked(**given), options)(function)
 
@@ -109,7 +114,11 @@ def verify(license_path: str | None, sources: TrustSources, asked: _Asked, out: 
         msgspec.structs.replace(sources, license=license_path),
         environment=os.environ,
         folder=Path(),
-        facts=LicenseFacts(cluster_uid=asked.cluster_uid, host=platform.node() or None, org=asked.org),
+        facts=LicenseFacts(
+            cluster_uid=asked.cluster_uid,
+            host=platform.node() or None,
+            org=find_organisation(asked.org, os.environ),
+        ),
         now=started,
         wanted=asked.wanted,
         learn=not os.environ.get(PINNED_CLOCK_VARIABLE),

@@ -5,7 +5,7 @@ from modekeeper.gates.case import GateCase
 from modekeeper.model.decision import Actuation, BlockReason, RiskTier, Verdict
 from modekeeper.policy.chord_spec import find_chord
 from modekeeper.policy.knobs import find_knob
-from modekeeper.policy.wording import shown
+from modekeeper.policy.wording import listed, shown
 
 __all__ = ["ApprovalRequired"]
 
@@ -21,6 +21,8 @@ class ApprovalRequired:
         why = _why(case)
         if why is None:
             return let_pass(self, "hot and safe: no approval needed")
+        if case.signed_by:
+            return let_pass(self, f"approved by {listed(case.signed_by)}: {why}")
         if case.approve_advanced is True or case.proposal.chord_id in case.approvals:
             return let_pass(self, f"approved: {why}")
         return block(self, f"{why}; approve with --approve-advanced")

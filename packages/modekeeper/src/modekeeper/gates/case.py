@@ -35,6 +35,8 @@ class GateCase(msgspec.Struct, frozen=True, kw_only=True):
     """A person approved advanced and cold changes of this run."""
     approvals: frozenset[str] = frozenset()
     """Ids of chords a person approved one by one."""
+    signed_by: tuple[str, ...] = ()
+    """Keys (``kid``) of second persons whose signed approval of this very plan was checked."""
     kill_switch: KillSwitch | None = None
     pro_installed: bool | None = None
     """Whether the licensed package that can change a cluster is there."""

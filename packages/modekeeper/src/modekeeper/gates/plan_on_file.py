@@ -10,7 +10,7 @@ from modekeeper.gates.verification import judge_verification
 from modekeeper.model.decision import Actuation, BlockReason, Plan, RiskTier, Verdict
 from modekeeper.policy.chord_spec import Catalog, find_chord
 from modekeeper.policy.knobs import find_knob
-from modekeeper.policy.wording import shown
+from modekeeper.policy.wording import listed, shown
 
 __all__ = ["PlanCase", "judge_plan", "judge_undo", "needs_approval", "ordered_reasons"]
 
@@ -28,8 +28,10 @@ class PlanCase(msgspec.Struct, frozen=True, kw_only=True):
     verification: K8sVerifyReport | str | None
     """See :func:`modekeeper.gates.verification.judge_verification`."""
     approve_advanced: bool
-    approval_given: bool
-    """A second person's approval was given, which only the licensed package can check."""
+    signed_by: tuple[str, ...] = ()
+    """Keys (``kid``) of second persons whose signed approval of this plan was checked."""
+    approval_fault: str | None = None
+    """Why the signed approval that was given is not good; ``None`` where it is, or none was given."""
     now: datetime
 
 
@@ -89,11 +91,16 @@ def _approval(case: PlanCase) -> Verdict:
     if case.plan is None:
         detail = "there is no plan to tell by whether it needs approval"
         return Verdict(gate="approval", passed=False, reason=BlockReason.APPROVAL_REQUIRED, detail=detail)
+    if case.approval_fault is not None:
+        # Whoever gives one wants it to count: it is never passed over, needed or not.
+        detail = f"the approval that was given is not good: {case.approval_fault}"
+        return Verdict(gate="approval", passed=False, reason=BlockReason.APPROVAL_REQUIRED, detail=detail)
     why = needs_approval(case.plan, case.catalog)
     if why is None:
         return Verdict(gate="approval", passed=True, detail="hot and safe: no approval needed")
+    if case.signed_by:
+        return Verdict(gate="approval", passed=True, detail=f"approved by {listed(case.signed_by)}: {why}")
     if case.approve_advanced:
         return Verdict(gate="approval", passed=True, detail=f"approved: {why}")
-    given = "the approval that was given can only be checked by the licensed package" if case.approval_given else ""
-    detail = f"{why}; {given or 'approve with --approve-advanced or --approval FILE'}"
+    detail = f"{why}; approve with --approve-advanced or --approval FILE"
     return Verdict(gate="approval", passed=False, reason=BlockReason.APPROVAL_REQUIRED, detail=detail)

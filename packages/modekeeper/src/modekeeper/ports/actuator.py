@@ -52,6 +52,9 @@ class ApplyOrder(msgspec.Struct, frozen=True, kw_only=True):
     cluster: ClusterWay = ClusterWay()
     approve_advanced: bool = False
     approval: GivenFile | None = None
+    """A second person's signed approval of the plan (``approval.v1``)."""
+    approvers_path: str | None = None
+    """The keyring of those who may approve, as given by the flag alone."""
     kill_switch_file: str | None = None
     force_requested: bool = False
     """Recorded; it bypasses nothing."""

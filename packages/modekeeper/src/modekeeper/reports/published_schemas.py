@@ -29,11 +29,13 @@ from modekeeper.model.trace import TraceEvent
 from modekeeper.planning.undo import RollbackPlan
 from modekeeper.policy.chord_spec import Catalog
 from modekeeper.reports.folder.watch_state import WatchState
+from modekeeper.trust.documents import ApprovalDocument, IssuerKeysetDocument, KeyringDocument, LicenseDocument
 from modekeeper.trust.state import TrustState
 
 __all__ = ["SCHEMAS", "schema_files"]
 
 SCHEMAS: dict[str, type[msgspec.Struct]] = {
+    "approval.v1": ApprovalDocument,
     "chord_catalog.v1": Catalog,
     "chords_validate.v0": ChordsValidateReport,
     "closed_loop.v0": ClosedLoopReport,
@@ -41,10 +43,13 @@ SCHEMAS: dict[str, type[msgspec.Struct]] = {
     "doctor.v0": DoctorReport,
     "eval.v0": EvalReport,
     "explain_event": ExplainEvent,
+    "issuer_keyset.v1": IssuerKeysetDocument,
     "k8s_apply.v0": K8sApplyReport,
     "k8s_plan.v0": Plan,
     "k8s_render.v0": K8sRenderReport,
     "k8s_verify.v0": K8sVerifyReport,
+    "keyring.v1": KeyringDocument,
+    "license.v1": LicenseDocument,
     "license_verify.v0": LicenseVerifyReport,
     "observe.v0": ObserveReport,
     "policy_bundle.v1": PolicyBundle,

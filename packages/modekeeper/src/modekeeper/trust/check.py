@@ -147,7 +147,8 @@ def _binding_stop(document: License, facts: LicenseFacts) -> _Stop | None:
         if bound is None:
             continue
         if known[name] is None:
-            text = f"bound to the {name} {bound!r}, and which {name} this is is not known"
+            how = ": set MODEKEEPER_ORG" if name == "org" else ""
+            text = f"bound to the {name} {bound!r}, and which {name} this is is not known{how}"
             return _Stop(BlockReason.BINDING_MISMATCH, f"{name}_unknown", text)
         if known[name] != bound:
             text = f"bound to the {name} {bound!r}, and this is {visible(str(known[name]), 200)!r}"

@@ -3,6 +3,8 @@
 from modekeeper.model.errors import BadInputError
 
 __all__ = [
+    "ApprovalDocumentError",
+    "ApprovalFileError",
     "IssuerKeysetError",
     "KeyringError",
     "LicenseDocumentError",
@@ -32,6 +34,14 @@ class LicenseFileError(TrustError):
 
 class LicenseDocumentError(TrustError):
     """The bytes are no licence."""
+
+
+class ApprovalFileError(TrustError):
+    """The file of an approval cannot be read, or is not one to be read."""
+
+
+class ApprovalDocumentError(TrustError):
+    """The bytes are no approval."""
 
 
 class KeyringError(TrustError):

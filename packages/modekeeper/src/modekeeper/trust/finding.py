@@ -7,26 +7,35 @@ from typing import Literal
 
 import msgspec
 
+from modekeeper.model.untrusted import visible
+from modekeeper.trust.approval import LONGEST_APPROVAL_BYTES
 from modekeeper.trust.chain import TrustChain
-from modekeeper.trust.faults import IssuerKeysetError, KeyringError, LicenseFileError, TrustError
+from modekeeper.trust.faults import ApprovalFileError, IssuerKeysetError, KeyringError, LicenseFileError, TrustError
 from modekeeper.trust.files import read_guarded_file
 from modekeeper.trust.issuer_keyset import LONGEST_KEYSET_BYTES
 from modekeeper.trust.keyring import LONGEST_KEYRING_BYTES, Keyring, read_keyring
 from modekeeper.trust.license import LONGEST_LICENSE_BYTES
 
 __all__ = [
+    "APPROVERS_PATH_VARIABLE",
     "KEYRING_PATH_VARIABLE",
     "LICENSE_FILE",
     "LICENSE_PATH_VARIABLE",
+    "ORGANISATION_VARIABLE",
     "FoundKeyring",
     "FoundLicense",
+    "find_approvers",
     "find_issuers",
     "find_keyring",
     "find_license",
+    "find_organisation",
+    "read_approval_file",
 ]
 
 LICENSE_PATH_VARIABLE = "MODEKEEPER_LICENSE_PATH"
 KEYRING_PATH_VARIABLE = "MK_LICENSE_GATE_PUBLIC_KEYS_PATH"
+APPROVERS_PATH_VARIABLE = "MODEKEEPER_APPROVERS_PATH"
+ORGANISATION_VARIABLE = "MODEKEEPER_ORG"
 LICENSE_FILE = "modekeeper.license.json"
 """In the working folder: the last place that is looked at."""
 
@@ -101,6 +110,43 @@ def find_issuers(root: str, keyset: str, chain: TrustChain) -> FoundKeyring:
     except TrustError as error:
         issuers = error
     return FoundKeyring(source="chain", path=root, keyring=issuers, keyset_path=keyset, keyset_version=version)
+
+
+def find_organisation(option: str | None, environment: Mapping[str, str]) -> str | None:
+    """Which organisation this installation says it is of: ``option``, else ``MODEKEEPER_ORG``; ``None``: nobody says.
+
+    It is a word of the user, not a proof: a licence bound to an organisation keeps honest installations apart.
+    """
+    return option if option is not None else environment.get(ORGANISATION_VARIABLE) or None
+
+
+def find_approvers(option: str | None, environment: Mapping[str, str]) -> Keyring | TrustError:
+    """The keys that may approve: of ``option``, else of ``MODEKEEPER_APPROVERS_PATH``; or why they cannot be used.
+
+    They are a keyring of their own, and there is none in the package. One that shares a key with the keyring of
+    licences is not used: who issues licences approves nothing.
+    """
+    named = option if option is not None else environment.get(APPROVERS_PATH_VARIABLE)
+    if not named:
+        text = f"who may approve is not told: give --approvers FILE, or set {APPROVERS_PATH_VARIABLE}"
+        return KeyringError("approvers_not_given", text)
+    approvers = _keyring("option", Path(named)).keyring
+    issuers = find_keyring(None, environment).keyring
+    if isinstance(approvers, Keyring) and isinstance(issuers, Keyring):
+        shared = set(approvers.keys.values()) & set(issuers.keys.values())
+        if shared:
+            text = f"a key of the approvers' keyring {visible(named, 300)!r} may sign licences: it must not approve"
+            return KeyringError("approver_is_issuer", text)
+    return approvers
+
+
+def read_approval_file(path: str) -> bytes:
+    """The bytes of an approval that the user named.
+
+    Raises:
+        ApprovalFileError: it cannot be read, or is not one to be read; codes begin with ``approval_file_``.
+    """
+    return read_guarded_file(Path(path), what="approval_file", longest=LONGEST_APPROVAL_BYTES, error=ApprovalFileError)
 
 
 def _license(source: LicenseSource, path: Path) -> FoundLicense:

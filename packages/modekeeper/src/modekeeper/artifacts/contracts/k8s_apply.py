@@ -44,7 +44,7 @@ class ApplyStatus(StrEnum):
     """Not tried, for a reason of its own, or of the whole plan where nothing was begun."""
 
 
-class Receipt(msgspec.Struct, frozen=True, kw_only=True):
+class Receipt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One write that the API server confirmed. It stands for itself: no other part is needed to check it."""
 
     plan_digest: str
@@ -63,6 +63,8 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     """By annotation key, what was there. ``null``: it was not there."""
     after: dict[str, str | None]
     """By annotation key, what was read back."""
+    approved_by: tuple[str, ...] = ()
+    """Keys (``kid``) of second persons whose signed approval was checked; not written where nobody signed."""
     digest: str
     """``sha256:<hex>`` over the canonical JSON of everything but itself."""
 
@@ -143,9 +145,19 @@ class ApprovalPart(msgspec.Struct, frozen=True, kw_only=True):
     approval_path: str | None
     """The file of a second person; ``None``: none was given."""
     approved: bool | None
-    """Whether what is required was given. ``None``: a file was given and nobody could check it."""
+    """Whether what is required was given; false where a file was given that is not good. ``None``: there is no plan to
+    tell by."""
     signed_by: tuple[str, ...] = ()
-    """Keys (``kid``) whose signature under this plan's digest was checked."""
+    """Keys (``kid``) of second persons whose signature under this plan's digest was checked."""
+    approver: str | None = None
+    """The name in the file, as the person wrote it; only once the signature was checked."""
+    expires_at: str | None = None
+    """Of the file; only once the signature was checked."""
+    approval_digest: str | None = None
+    """Of what was signed; only once the signature was checked."""
+    failure_code: str | None = None
+    """Why the file is not good; ``None`` where it is, or none was given."""
+    failure_detail: str | None = None
 
 
 class K8sApplyReport(Report, frozen=True, kw_only=True):

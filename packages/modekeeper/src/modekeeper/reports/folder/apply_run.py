@@ -143,6 +143,8 @@ class ApplyRun:
         )
         for verdict in report.gates:
             self._explain.add("apply_gate", **msgspec.to_builtins(verdict))
+        if report.approval.approval_path is not None:
+            self._explain.add("apply_approval", **msgspec.to_builtins(report.approval))
         for item in report.items:
             self._explain.add(
                 "apply_item",

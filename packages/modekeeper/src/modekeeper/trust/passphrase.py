@@ -10,9 +10,8 @@ from pathlib import Path
 from modekeeper.model.errors import BadInputError
 from modekeeper.model.untrusted import visible
 
-__all__ = ["PASSPHRASE_VARIABLE", "Passphrase", "find_passphrase"]
+__all__ = ["Passphrase", "find_passphrase"]
 
-PASSPHRASE_VARIABLE = "MK_LICENSE_PASSPHRASE"  # noqa: S105 - its name
 SHORTEST = 12
 _LONGEST = 1024
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
@@ -37,12 +36,13 @@ class Passphrase:
         raise TypeError("a passphrase is not written anywhere")
 
 
-def find_passphrase(file: Path | None, environment: Mapping[str, str], *, new: bool) -> Passphrase:
-    """The passphrase: of ``file``, else of ``MK_LICENSE_PASSPHRASE``, else asked for on the terminal.
+def find_passphrase(file: Path | None, environment: Mapping[str, str], *, variable: str, new: bool) -> Passphrase:
+    """The passphrase: of ``file``, else of the variable, else asked for on the terminal.
 
     Args:
         file: may be read by its owner alone; one final newline does not count.
         environment: of the process.
+        variable: which one of it holds a passphrase.
         new: it will protect a new key: at least 12 bytes, and typed twice.
 
     Raises:
@@ -50,14 +50,12 @@ def find_passphrase(file: Path | None, environment: Mapping[str, str], *, new: b
     """
     if file is not None:
         secret, source = _of_file(file), "the passphrase file"
-    elif PASSPHRASE_VARIABLE in environment:
-        secret, source = os.fsencode(environment[PASSPHRASE_VARIABLE]), PASSPHRASE_VARIABLE
+    elif variable in environment:
+        secret, source = os.fsencode(environment[variable]), variable
     elif sys.stdin.isatty():
         secret, source = _asked(new=new), "what was typed"
     else:
-        raise BadInputError(
-            f"no passphrase for the key: give --passphrase-file, or set {PASSPHRASE_VARIABLE}, or use a terminal"
-        )
+        raise BadInputError(f"no passphrase for the key: give --passphrase-file, or set {variable}, or use a terminal")
     if not secret:
         raise BadInputError(f"the passphrase is empty: {source} holds nothing")
     if len(secret) > _LONGEST:

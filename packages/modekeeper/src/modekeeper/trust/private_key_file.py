@@ -2,11 +2,15 @@
 
 The library that opens these files writes them with 2,048 rounds of PBKDF2 and lets nobody ask for more. Here the key
 is derived by scrypt; the container is the standard one, which that library and ``openssl pkey`` open.
+
+No command of ``mk`` reads or writes such a file: the commands that sign, which are other packages, do.
 """
 
 import base64
 import os
 import textwrap
+from contextlib import suppress
+from pathlib import Path
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -22,13 +26,16 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from modekeeper.model.errors import BadInputError
-from modekeeper_license_gate.passphrase import Passphrase
+from modekeeper.model.errors import BadInputError, FailedError
+from modekeeper.model.untrusted import visible
+from modekeeper.trust.passphrase import Passphrase
 
-__all__ = ["HEADER", "decrypted", "encrypted"]
+__all__ = ["HEADER", "decrypted", "encrypted", "read_private_key_file", "write_private_key_file"]
 
 HEADER = b"-----BEGIN ENCRYPTED PRIVATE KEY-----"
 _FOOTER = b"-----END ENCRYPTED PRIVATE KEY-----"
+
+_LONGEST_BYTES = 16 * 1024
 
 _COST, _BLOCK_SIZE, _PARALLELISM = 2**14, 8, 5
 """OWASP, Password Storage Cheat Sheet, for 16 MiB: as much memory as ``openssl`` allows a file to ask for."""
@@ -72,6 +79,63 @@ def decrypted(data: bytes, passphrase: Passphrase, name: str) -> Ed25519PrivateK
     if not isinstance(key, Ed25519PrivateKey):
         raise BadInputError(f"{name} is a private key, but not for ed25519")
     return key
+
+
+def write_private_key_file(place: Path, key: Ed25519PrivateKey, passphrase: Passphrase) -> None:
+    """Write a new private key, encrypted, mode 0600, whole or not at all, and over no other file.
+
+    Raises:
+        BadInputError: there is a file of that name.
+        FailedError: the disk did not take it.
+    """
+    data = encrypted(key, passphrase)
+    unfinished = place.parent / f".unfinished-{os.getpid()}-{os.urandom(8).hex()}"
+    try:
+        handle = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        with os.fdopen(handle, "wb") as file:
+            os.fchmod(handle, 0o600)
+            file.write(data)
+            file.flush()
+            os.fsync(handle)
+        place.hardlink_to(unfinished)  # unlike a rename, never over what is there
+        _flush_folder(place.parent)
+    except FileExistsError as error:
+        name = visible(place.name, 300)
+        raise BadInputError(f"there is a private key {name!r} already: give the new one another name") from error
+    except OSError as error:
+        raise FailedError(
+            f"cannot write {visible(str(place), 300)!r}: {_why(error)}. Nothing of it was kept."
+        ) from error
+    finally:
+        with suppress(OSError):
+            unfinished.unlink()
+
+
+def read_private_key_file(place: Path, passphrase: Passphrase, name: str) -> Ed25519PrivateKey:
+    """The private key in a file; ``name``: what a message calls it.
+
+    Raises:
+        BadInputError: there is none, or the passphrase is another one.
+    """
+    try:
+        handle = os.open(place, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(handle, "rb") as file:
+            data = file.read(_LONGEST_BYTES)
+    except (OSError, ValueError) as error:
+        raise BadInputError(f"cannot read the private key {visible(str(place), 300)!r}: {_why(error)}") from error
+    return decrypted(data, passphrase, name)
+
+
+def _flush_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _why(error: OSError | ValueError) -> str:
+    return str(getattr(error, "strerror", None) or type(error).__name__).lower()
 
 
 def _costs() -> tuple[int, int, int]:
