@@ -6,6 +6,7 @@ import msgspec
 
 from modekeeper.gates.kill_switch import KillSwitch
 from modekeeper.model.decision import Proposal, Target
+from modekeeper.passports.passport import Passport
 from modekeeper.policy.chord_spec import Catalog
 from modekeeper.policy.limits import Limits
 
@@ -21,10 +22,14 @@ class GateCase(msgspec.Struct, frozen=True, kw_only=True):
     limits: Limits
     target: Target | None = None
     """The workload the change is for."""
+    passport: Passport | None = None
+    """The passport in force."""
     now_ms: int | None
     """Telemetry time, or the clock's, in Unix milliseconds; the same one as the times below."""
     planned_at_ms: tuple[int, ...] | None
     """When earlier changes by the same chord were planned or applied."""
+    workload_changed_at_ms: tuple[int, ...] | None = None
+    """When earlier changes of the workload were planned or applied, by whichever chord but RECOVER-RELOCK."""
     relocked_at_ms: tuple[int, ...] = ()
     """When RECOVER-RELOCK took changes back: for its cooldown after that, no other chord acts."""
     cooldown_s: float | None = None
@@ -35,6 +40,10 @@ class GateCase(msgspec.Struct, frozen=True, kw_only=True):
     """A person approved advanced and cold changes of this run."""
     approvals: frozenset[str] = frozenset()
     """Ids of chords a person approved one by one."""
+    signed_by: tuple[str, ...] = ()
+    """Keys (``kid``) of second persons whose signature under the digest of this plan was checked."""
+    into_plan: bool = False
+    """The change only enters a plan: what its passport asks for beyond the product is asked for when it is applied."""
     kill_switch: KillSwitch | None = None
     pro_installed: bool | None = None
     """Whether the licensed package that can change a cluster is there."""
