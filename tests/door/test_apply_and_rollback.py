@@ -306,10 +306,10 @@ def test_the_gates_stand_in_the_order_of_the_specification() -> None:
     order = list(BlockReason)
     ranks = [order.index(gate.reason) for gate in MANDATORY_GATES]
     assert ranks == sorted(ranks)
-    # Every reason has a gate; those of one gate share the rank of its neighbours. Passports come with their room.
+    # Every reason has a gate; those of one gate share the rank of its neighbours.
     covered = {gate.reason for gate in MANDATORY_GATES}
     licence = {reason for reason in order if reason.value.startswith(("license", "binding", "entitlement"))}
-    assert set(order) - covered - licence == {BlockReason.VERIFY_FAILED, BlockReason.PASSPORT_DENIED}
+    assert set(order) - covered - licence == {BlockReason.VERIFY_FAILED}
 
 
 @pytest.mark.parametrize("broken", [None, "off", object(), RuntimeError("cannot be read")])

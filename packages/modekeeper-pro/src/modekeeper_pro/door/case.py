@@ -10,6 +10,7 @@ from modekeeper.gates.case import GateCase
 from modekeeper.gates.kill_switch import KillSwitch
 from modekeeper.model.cluster import JsonObject
 from modekeeper.model.decision import Plan, PlanItem, Target
+from modekeeper.passports.passport import Passport
 from modekeeper.policy.situation import KnownValue
 from modekeeper_pro.door.records import PlannedWrite
 from modekeeper_pro.door.verification import Verification
@@ -24,6 +25,8 @@ class ApplyRequest:
     plan: bytes
     verification: bytes | None
     """``None``: none was given."""
+    passport: bytes | None = None
+    """What is allowed; ``None``: none was named, and the built-in ``safe`` counts."""
     approve_advanced: bool = False
     """A person approved advanced and cold changes of this plan."""
     approvals: frozenset[str] = frozenset()
@@ -79,5 +82,9 @@ class DoorCase:
     verification: Verification | None
     verification_fault: str | None
     """Why what was given is no verification; ``None`` where nothing was given."""
+    passport: Passport | None = None
+    """The one in force."""
+    passport_fault: str | None = None
+    """Why what was given is no passport; ``None`` where it is one."""
     cluster_uid: str | None
     items: tuple[ItemCase, ...]
