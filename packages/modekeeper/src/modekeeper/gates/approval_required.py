@@ -7,7 +7,7 @@ from modekeeper.passports.allowed import approval_needed
 from modekeeper.passports.passport import Approval
 from modekeeper.policy.chord_spec import find_chord
 from modekeeper.policy.knobs import find_knob
-from modekeeper.policy.wording import shown
+from modekeeper.policy.wording import listed, shown
 
 __all__ = ["ApprovalRequired"]
 
@@ -38,7 +38,10 @@ class ApprovalRequired:
         if case.into_plan and own is None:
             return let_pass(self, f"{why} ({needed}) before it is applied")
         said = _missing(case, needed)
-        return let_pass(self, f"approved: {why}") if said is None else block(self, f"{why}; {said}")
+        if said is not None:
+            return block(self, f"{why}; {said}")
+        by = f" by {listed(case.signed_by)}" if case.signed_by else ""
+        return let_pass(self, f"approved{by}: {why}")
 
 
 def _missing(case: GateCase, needed: Approval) -> str | None:

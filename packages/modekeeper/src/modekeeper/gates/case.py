@@ -34,6 +34,8 @@ class GateCase(msgspec.Struct, frozen=True, kw_only=True):
     """When RECOVER-RELOCK took changes back: for its cooldown after that, no other chord acts."""
     cooldown_s: float | None = None
     """Shortest time between two changes by one chord, where the user asked for more than the catalog does."""
+    metrics_seen: frozenset[str] | None = None
+    """Metrics the passport watches that the telemetry carried so far; looked at where a change enters a plan."""
     last_good: Mapping[str, float] = {}
     """Values the job ran with when it was last seen healthy, by knob name."""
     approve_advanced: bool = False

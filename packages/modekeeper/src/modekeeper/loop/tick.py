@@ -42,6 +42,8 @@ class LoopState(msgspec.Struct, frozen=True, kw_only=True):
     modes: ModeState = ModeState()
     known: dict[str, KnownValue] = {}
     """Current knob values, as far as somebody named them."""
+    metrics_seen: tuple[str, ...] = ()
+    """Metrics the passport watches that the telemetry carried so far, sorted."""
     last_good: dict[str, float] = {}
     """Knob values the job ran with when it was last in NORMAL."""
     planned_at_ms: dict[str, tuple[int, ...]] = {}
@@ -74,6 +76,7 @@ def tick(state: LoopState, given: TickInput, settings: LoopSettings) -> tuple[Lo
         ticks=state.ticks + 1,
         modes=modes,
         known=state.known,
+        metrics_seen=state.metrics_seen,
         last_good=healthy_values(situation) if modes.mode is Mode.NORMAL else state.last_good,
         planned_at_ms=_planned_at(state.planned_at_ms, decisions, given.at),
         standing=standing,
@@ -130,6 +133,7 @@ def _decide(
         cooldown_s=settings.cooldown_s,
         approve_advanced=settings.approve_advanced,
         into_plan=True,
+        metrics_seen=frozenset(state.metrics_seen),
         limits=settings.limits,
         last_good=state.last_good,
     )
