@@ -42,6 +42,7 @@ def _broken(passport: Passport, before: Mapping[str, float], after: Mapping[str,
         old, new = before.get(guard.metric, math.nan), after.get(guard.metric, math.nan)
         worse = None
         if math.isfinite(old) and math.isfinite(new) and old > 0:
-            worse = (old - new if guard.metric in HIGHER_IS_BETTER else new - old) / old
+            # Rounded, so that one percent is one percent.
+            worse = round((old - new if guard.metric in HIGHER_IS_BETTER else new - old) / old, 9)
         if worse is None or worse > guard.not_worse_rel:
             yield BrokenInvariant(metric=guard.metric, worse_rel=worse, not_worse_rel=guard.not_worse_rel)
