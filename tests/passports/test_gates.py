@@ -55,6 +55,13 @@ def test_what_a_passport_does_not_allow(subject: Any, rules: dict[str, Any], wor
     assert (why is None) if word is None else (why is not None and word in why)
 
 
+def test_the_item_of_a_plan_says_which_way_the_change_takes() -> None:
+    hot_only = passport(actuations=["hot"])
+    assert said(PassportDenied(), case(passport=hot_only, item_actuation=Actuation.HOT)) is None
+    assert "cold" in (said(PassportDenied(), case(passport=hot_only, item_actuation=Actuation.COLD)) or "")
+    assert "cold" in (said(ApprovalRequired(), case(item_actuation=Actuation.COLD)) or "")
+
+
 def test_no_passport_and_an_unknown_workload_are_no_pass() -> None:
     assert "not known" in (said(PassportDenied(), case(passport=None)) or "")
     named = passport(targets={"namespaces": ["ml"]})

@@ -90,7 +90,7 @@ def reasons(subject: Proposal, passport: Passport, facts: dict[str, Any]) -> set
 
 
 @given(SUBJECTS, passports() | WILD, FACTS)
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=600, deadline=None)
 def test_what_the_product_stops_no_passport_lets_pass(
     subject: Proposal, passport: Passport, facts: dict[str, Any]
 ) -> None:
@@ -100,13 +100,13 @@ def test_what_the_product_stops_no_passport_lets_pass(
 
 
 @given(SUBJECTS, FACTS)
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_what_safe_stops_pilot_stops_too(subject: Proposal, facts: dict[str, Any]) -> None:
     assert reasons(subject, default_passport(), facts) <= reasons(subject, load_template("pilot"), facts)
 
 
 @given(passports(), SUBJECTS, FACTS, st.data())
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_one_more_rule_never_allows_more(
     passport: Passport, subject: Proposal, facts: dict[str, Any], data: st.DataObject
 ) -> None:
@@ -131,7 +131,7 @@ def test_one_more_rule_never_allows_more(
 
 
 @given(situations(), limits, passports() | WILD)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_what_the_policy_asks_for_stays_within_the_limits_of_the_passport(
     situation: Situation, limit: Limits, passport: Passport
 ) -> None:
@@ -144,7 +144,7 @@ def test_what_the_policy_asks_for_stays_within_the_limits_of_the_passport(
 
 
 @given(st.sampled_from(KNOBS), st.data())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_a_limited_step_is_inside_every_limit(knob: Any, data: st.DataObject) -> None:
     number = st.floats(knob.lower, knob.upper)
     low, high = sorted((data.draw(number), data.draw(number)))

@@ -257,7 +257,7 @@ def test_no_value_of_a_field_breaks_the_reader(name: str, value: Any) -> None:
 
 
 @given(st.integers(0, len(data()) - 1), st.integers(0, 255))
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_a_damaged_byte_gives_another_passport_or_none(place: int, byte: int) -> None:
     """What is accepted is always written back as what was read, never as something in between."""
     damaged = bytearray(data())

@@ -212,6 +212,7 @@ def _gate_case(
         catalog=ports.catalog,
         limits=ports.limits,
         target=target,
+        item_actuation=item.actuation,
         passport=passport,
         now_ms=int(ports.clock.now().timestamp() * 1000),
         planned_at_ms=runs.changed_at_ms(target, item.chord_id, besides=plan.digest),

@@ -68,6 +68,8 @@ def _advanced(case: GateCase) -> str | None:
 
 
 def _cold(case: GateCase) -> str | None:
+    if case.item_actuation is Actuation.COLD:
+        return f"{shown(case.proposal.chord_id)} is carried out cold: the pods restart"
     for action in case.proposal.actions:
         knob = find_knob(action.knob)
         if Actuation.COLD in {action.actuation, knob.actuation if knob is not None else None}:

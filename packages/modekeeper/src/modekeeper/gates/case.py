@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import msgspec
 
 from modekeeper.gates.kill_switch import KillSwitch
-from modekeeper.model.decision import Proposal, Target
+from modekeeper.model.decision import Actuation, Proposal, Target
 from modekeeper.passports.passport import Passport
 from modekeeper.policy.chord_spec import Catalog
 from modekeeper.policy.limits import Limits
@@ -22,6 +22,8 @@ class GateCase(msgspec.Struct, frozen=True, kw_only=True):
     limits: Limits
     target: Target | None = None
     """The workload the change is for."""
+    item_actuation: Actuation | None = None
+    """How the item of a plan makes the change, where there is one: a hot knob may be changed cold, by a restart."""
     passport: Passport | None = None
     """The passport in force."""
     now_ms: int | None

@@ -29,11 +29,12 @@ class PassportDenied:
         actions = case.proposal.actions
         if not actions:
             return let_pass(self, "nothing is asked for")
+        way = case.item_actuation
         why = why_denied(
             passport,
             target=case.target,
             chord_ids=(case.proposal.chord_id,),
-            actuations={action.actuation for action in actions},
+            actuations={action.actuation for action in actions} if way is None else {way},
         )
         return let_pass(self, f"under passport {shown(passport.name)!r}") if why is None else block(self, why)
 
