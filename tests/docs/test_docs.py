@@ -36,7 +36,7 @@ CONTRACTS = (ROOT / "docs" / "CLI_CONTRACTS.md").read_text(encoding="utf-8")
 SOURCE = ROOT / "packages" / "modekeeper" / "src" / "modekeeper"
 WRITTEN = [
     "QUICKSTART", "TELEMETRY", "DETECTORS", "MODES", "CHORDS", "CLI_CONTRACTS", "WATCH", "REPRODUCIBILITY",
-    "DEFINITION_OF_DONE", "SNAPSHOT", "SECURITY", "PREFLIGHT", "PLAYBOOKS",
+    "DEFINITION_OF_DONE", "SNAPSHOT", "SECURITY", "PREFLIGHT", "PLAYBOOKS", "PASSPORTS",
 ]  # fmt: skip
 
 
