@@ -25,6 +25,7 @@ SCHEMAS = {
     "k8s_render_latest.json": "k8s_render.v0",
     "k8s_verify_latest.json": "k8s_verify.v0",
     "license_verify_latest.json": "license_verify.v0",
+    "passport_validate_latest.json": "passport_validate.v0",
     "quickstart_latest.json": "quickstart.v0",
 }
 """Name of an artifact to the name of its schema."""

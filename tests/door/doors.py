@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from tests.cluster_verify.worlds import plan_of, pod, workload, world
 
 from modekeeper.artifacts.canonical import document
@@ -18,7 +19,8 @@ from modekeeper.gates.kill_switch import KillSwitch
 from modekeeper.model.cluster import DryRunAnswer, JsonObject, ObjectRef
 from modekeeper.model.decision import Actuation, BlockReason, Plan, PlanItem
 from modekeeper.model.workload import WORKLOAD_KINDS
-from modekeeper.planning.plan import knob_annotations, patches
+from modekeeper.passports.passport import Passport, passport_bytes, passport_ref
+from modekeeper.planning.plan import knob_annotations, patches, plan_digest
 from modekeeper.ports.clock import StopSignal
 from modekeeper.reports.folder.verify_run import VerifyRun
 from modekeeper_pro.door.case import ApplyRequest
@@ -116,11 +118,21 @@ def planned(actuation: Actuation, name: str = "trainer", value: str = "4") -> Pl
     )
 
 
+def made_under(plan: Plan, passport: Passport | None) -> Plan:
+    """The same plan, as it would be made under a passport; ``None``: naming none."""
+    named = msgspec.structs.replace(plan, passport=None if passport is None else passport_ref(passport))
+    return msgspec.structs.replace(named, digest=plan_digest(named))
+
+
 class Door:
     """Everything for one plan: of ``names`` Deployments, hot with two pods each, or cold."""
 
     def __init__(
-        self, folder: Path, actuation: Actuation = Actuation.HOT, names: tuple[str, ...] = ("trainer",)
+        self,
+        folder: Path,
+        actuation: Actuation = Actuation.HOT,
+        names: tuple[str, ...] = ("trainer",),
+        passport: Passport | None = None,
     ) -> None:
         self.folder = folder
         self.clock, self.switches, self.licence = Clock(), Switches(), Licence()
@@ -129,6 +141,10 @@ class Door:
             self._put(name)
         self.writer = MemoryWriter(self.cluster)
         self.plan = plan_of(*(planned(actuation, name) for name in names))
+        self.passport: bytes | None = None
+        """What is named as the passport of the apply; ``None``: nothing is."""
+        if passport is not None:
+            self.plan, self.passport = made_under(self.plan, passport), passport_bytes(passport)
         self.verification: bytes | None = self.verified(self.plan)
         self.approve_advanced = actuation is Actuation.COLD
         self.original = self.ours()
@@ -166,6 +182,7 @@ class Door:
         plain: dict[str, Any] = {
             "plan": document(self.plan),
             "verification": self.verification,
+            "passport": self.passport,
             "approve_advanced": self.approve_advanced,
         }
         return ApplyRequest(**(plain | fields))

@@ -10,18 +10,28 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.cluster_verify.worlds import plan_of
-from tests.door.doors import DEPLOYMENTS, KEY, TRAINER, Door, planned
+from tests.door.doors import DEPLOYMENTS, KEY, TRAINER, Door, made_under, planned
+from tests.passports.documents import passport as passport_with
 
+from modekeeper.artifacts.canonical import document
 from modekeeper.artifacts.contracts.k8s_apply import ApplyStatus, LicensePart, Receipt, receipt_digest
 from modekeeper.cluster.memory import NAMESPACES, PODS
 from modekeeper.gates.kill_switch import KillSwitch
+from modekeeper.gates.plan_on_file import PlanCase, judge_plan, ordered_reasons
+from modekeeper.gates.verification import read_verification
 from modekeeper.model.cluster import ObjectRef
 from modekeeper.model.decision import Actuation, BlockReason, CurrentValueSource, Target
 from modekeeper.model.errors import BadInputError, RefusedError
+from modekeeper.passports.passport import Passport, passport_bytes
+from modekeeper.passports.reading import check_passport
+from modekeeper.passports.templates import default_passport, load_template, template_bytes
+from modekeeper.planning.parse import parse_plan
+from modekeeper.policy.catalog import load_default
 from modekeeper.policy.situation import KnownValue
 from modekeeper_pro.door.apply import apply
 from modekeeper_pro.door.case import DoorCase
 from modekeeper_pro.door.gates import MANDATORY_GATES, DoorGate, block_reasons, judge
+from modekeeper_pro.door.report import Asked, apply_report
 from modekeeper_pro.door.rollback import rollback
 from modekeeper_pro.door.runs import locked
 from modekeeper_pro.door.verification import parse_verification
@@ -63,6 +73,8 @@ SWITCH = (False, True)
 LICENCE = (None, *[r for r in BlockReason if r.value.startswith(("license", "binding", "entitlement"))])
 VERIFICATION = (None, "missing", "damaged", "of another plan", "of another cluster", "expired", "failed")
 APPROVED = (True, False)
+PASSPORT = ("allowed", "denied", "unreadable", "laxer than the plan's")
+PRO = (True, False)
 TARGET = (False, True)
 EXPECTED = {
     "missing": BlockReason.VERIFY_MISSING,
@@ -98,15 +110,58 @@ def arrange(door: Door, verification: str | None) -> None:
             door.cluster.put(DEPLOYMENTS, owned)
 
 
+def door_under(passport: str, folder: Path) -> Door:
+    """A door for a cold plan made under a passport, and what is named as the passport when it is applied."""
+    strict = passport_with(cooldown_s=60, **({"actuations": ["hot"]} if passport == "denied" else {}))
+    door = Door(folder, COLD, passport=strict)
+    match passport:
+        case "unreadable":
+            door.passport = (door.passport or b"")[:-3]
+        case "laxer than the plan's":
+            door.passport = None
+    return door
+
+
+def public_reasons(door: Door, *, active: bool, approved: bool) -> tuple[BlockReason, ...]:
+    """What the public package says, which has no door to ask."""
+    found = read_verification(door.verification) if door.verification is not None else None
+    passport = check_passport(door.passport).passport if door.passport is not None else default_passport()
+    case = PlanCase(
+        plan=parse_plan(document(door.plan)),
+        catalog=load_default(),
+        passport=passport,
+        kill_switch=KillSwitch(active=active),
+        why_not_pro="the licensed package is not installed",
+        verification=found,
+        approve_advanced=approved,
+        now=door.clock.now(),
+    )
+    return ordered_reasons(judge_plan(case))
+
+
 @pytest.mark.parametrize(
-    ("active", "licence", "verification", "approved", "changed"),
-    list(itertools.product(SWITCH, LICENCE, VERIFICATION, APPROVED, TARGET)),
+    ("active", "licence", "pro", "verification", "approved", "passport", "changed"),
+    list(itertools.product(SWITCH, LICENCE, PRO, VERIFICATION, APPROVED, PASSPORT, TARGET)),
 )
 def test_writes_happen_in_exactly_one_row(  # noqa: PLR0917 - the columns of the table
-    active: bool, licence: BlockReason | None, verification: str | None, approved: bool, changed: bool, tmp_path: Path
+    active: bool,
+    licence: BlockReason | None,
+    pro: bool,
+    verification: str | None,
+    approved: bool,
+    passport: str,
+    changed: bool,
+    tmp_path: Path,
 ) -> None:
-    door = Door(tmp_path, COLD)
+    door = door_under(passport, tmp_path)
     arrange(door, verification)
+    if not pro:
+        reasons = public_reasons(door, active=active, approved=approved)
+        assert reasons[0] is (BlockReason.KILL_SWITCH_ACTIVE if active else BlockReason.PRO_NOT_INSTALLED)
+        assert (BlockReason.PASSPORT_DENIED in reasons) is (passport != "allowed")
+        assert (BlockReason.APPROVAL_REQUIRED in reasons) is not approved
+        assert door.writer.stored == []
+        return
     door.switches.active = active
     if licence is not None:
         door.licence.part = msgspec.structs.replace(door.licence.part, license_ok=False, reason=licence)
@@ -123,6 +178,7 @@ def test_writes_happen_in_exactly_one_row(  # noqa: PLR0917 - the columns of the
             (active, BlockReason.KILL_SWITCH_ACTIVE),
             (licence is not None, licence),
             (verification is not None, EXPECTED.get(verification or "")),
+            (passport != "allowed", BlockReason.PASSPORT_DENIED),
             (not approved, BlockReason.APPROVAL_REQUIRED),
             (changed and verification not in {"missing", "damaged"}, BlockReason.TARGET_CHANGED),
         ]
@@ -135,12 +191,138 @@ def test_writes_happen_in_exactly_one_row(  # noqa: PLR0917 - the columns of the
         assert door.writer.stored == []
         assert door.ours() == before
         assert not (tmp_path / "apply" / "door").exists()
-    elif verification is None:
+    else:
         assert reasons == ()
         assert len(door.writer.stored) == 1
-    assert bool(door.writer.stored) == (
-        not active and licence is None and verification is None and approved and not changed
-    )
+    the_row = (False, None, True, None, True, "allowed", False)
+    row = (active, licence, pro, verification, approved, passport, changed)
+    assert bool(door.writer.stored) is (row == the_row)
+
+
+SAFE, PILOT = default_passport(), load_template("pilot")
+TEAM = passport_with(name="team", cooldown_s=60)
+
+
+@pytest.mark.parametrize(
+    ("plan_under", "given", "passes"),
+    [
+        (None, None, True),
+        (None, template_bytes("safe"), True),
+        (SAFE, None, True),
+        (SAFE, template_bytes("safe"), True),
+        (None, template_bytes("pilot"), False),
+        (SAFE, template_bytes("pilot"), False),
+        (PILOT, None, False),
+        (PILOT, template_bytes("safe"), False),
+        (PILOT, template_bytes("pilot"), True),
+        (TEAM, None, False),
+        (TEAM, template_bytes("pilot"), False),
+        (TEAM, passport_bytes(TEAM), True),
+        (TEAM, passport_bytes(passport_with(name="team", cooldown_s=59)), False),
+        (TEAM, passport_bytes(passport_with(name="team", cooldown_s=61)), False),
+        (TEAM, b"", False),
+        (None, b"", False),
+        (None, b"{}", False),
+        (None, passport_bytes(SAFE).replace(b'"none"', b'"signed"'), False),
+    ],
+)
+def test_a_plan_is_applied_under_the_passport_it_was_made_under(
+    plan_under: Passport | None, given: bytes | None, passes: bool, tmp_path: Path
+) -> None:
+    door = Door(tmp_path, HOT)
+    door.plan = made_under(door.plan, plan_under)
+    door.verification, door.passport = door.verified(door.plan), given
+    applied = apply(door.request(approve_advanced=True), door.ports)
+    assert applied.ok is passes
+    # Without a passport nobody knows who has to approve: that may be a second reason, never the first.
+    assert block_reasons(applied.verdicts)[:1] == (() if passes else (BlockReason.PASSPORT_DENIED,))
+    assert bool(door.writer.stored) is passes
+
+
+def test_a_plan_whose_passport_was_taken_out_or_exchanged_is_another_plan(tmp_path: Path) -> None:
+    door = Door(tmp_path, HOT, passport=PILOT)
+    stripped = made_under(door.plan, None)
+    for plan in (stripped, made_under(door.plan, SAFE)):
+        applied = apply(door.request(plan=document(plan), passport=None), door.ports)
+        assert block_reasons(applied.verdicts) == (BlockReason.VERIFY_PLAN_MISMATCH,)
+    for old, new in ((b'"pilot"', b'"safe"'), (b'"digest": "sha256:', b'"digest": "sha256:0')):
+        changed = document(door.plan).replace(old, new, 1)
+        assert changed != document(door.plan)
+        assert not apply(door.request(plan=changed, passport=None), door.ports).ok
+    assert door.writer.stored == []
+
+
+@pytest.mark.parametrize(("approved", "passes"), [(False, False), (True, True)])
+def test_pilot_asks_a_person_for_what_safe_does_by_itself(approved: bool, passes: bool, tmp_path: Path) -> None:
+    assert apply((plain := Door(tmp_path / "safe", HOT)).request(approve_advanced=False), plain.ports).ok
+    door = Door(tmp_path / "pilot", HOT, passport=PILOT)
+    applied = apply(door.request(approve_advanced=approved), door.ports)
+    assert block_reasons(applied.verdicts) == (() if passes else (BlockReason.APPROVAL_REQUIRED,))
+    assert bool(door.writer.stored) is passes
+    report = apply_report(applied, Asked(started=door.clock.now(), finished=door.clock.now()))
+    assert report.approval.required
+    assert report.passport is not None
+    assert (report.passport.name, report.made_under) == ("pilot", door.plan.passport)
+
+
+def test_a_hot_knob_that_is_changed_cold_is_a_cold_change(tmp_path: Path) -> None:
+    signed = passport_with(approval={"hot": "none", "cold": "signed", "advanced": "operator"})
+    door = Door(tmp_path, COLD, passport=signed)
+    applied = apply(door.request(approve_advanced=True), door.ports)
+    assert block_reasons(applied.verdicts) == (BlockReason.APPROVAL_REQUIRED,)
+    assert door.writer.stored == []
+
+
+def test_an_operators_yes_is_no_second_persons_signature(tmp_path: Path) -> None:
+    signed = passport_with(approval={"hot": "signed", "cold": "signed", "advanced": "signed"})
+    door = Door(tmp_path, HOT, passport=signed)
+    applied = apply(door.request(approve_advanced=True, approvals=frozenset({"DRIFT-RETUNE"})), door.ports)
+    assert block_reasons(applied.verdicts) == (BlockReason.APPROVAL_REQUIRED,)
+    assert "second person" in next(v.detail for v in applied.verdicts if v.gate == "approval")
+    assert door.writer.stored == []
+
+
+@pytest.mark.parametrize(
+    ("rules", "reason"),
+    [
+        ({"targets": {"namespaces": ["train"], "names": ["trainer"]}}, None),
+        ({"targets": {"namespaces": ["elsewhere"]}}, BlockReason.PASSPORT_DENIED),
+        ({"chords": ["BURST-ABSORB", "RECOVER-RELOCK"]}, BlockReason.PASSPORT_DENIED),
+        ({"actuations": ["cold"]}, BlockReason.PASSPORT_DENIED),
+        ({"knobs": {"dataloader_prefetch_factor": {"max": 4}}}, None),
+        ({"knobs": {"dataloader_prefetch_factor": {"max": 3}}}, BlockReason.LIMIT_EXCEEDED),
+        ({"knobs": {"dataloader_prefetch_factor": {"max_step": 1}}}, BlockReason.LIMIT_EXCEEDED),
+        ({"max_delta_per_step": 0.9}, BlockReason.LIMIT_EXCEEDED),
+    ],
+)
+def test_the_door_holds_a_change_against_the_passport(
+    rules: dict[str, object], reason: BlockReason | None, tmp_path: Path
+) -> None:
+    door = Door(tmp_path, HOT, passport=passport_with(**rules))
+    assert block_reasons(apply(door.request(), door.ports).verdicts) == (() if reason is None else (reason,))
+    assert bool(door.writer.stored) is (reason is None)
+
+
+@pytest.mark.parametrize(
+    ("rules", "reason"),
+    [
+        ({"cooldown_s": 86_400}, BlockReason.COOLDOWN_ACTIVE),
+        ({"budget": {"max_changes": 1, "window_s": 86_400}}, BlockReason.BUDGET_EXHAUSTED),
+        ({}, None),
+    ],
+)
+def test_the_door_counts_changes_of_a_workload_and_making_one_again_is_another(
+    rules: dict[str, object], reason: BlockReason | None, tmp_path: Path
+) -> None:
+    """Taken back and made anew, hours later and verified anew: a plan cannot be applied as often as one likes."""
+    door = Door(tmp_path, HOT, passport=passport_with(**rules))
+    assert apply(door.request(), door.ports).ok
+    assert apply(door.request(), door.ports).ok, "what is done already can be asked for again"
+    assert rollback(None, door.ports).ok
+    door.clock.time += timedelta(hours=2)
+    door.verification = door.verified(door.plan)
+    applied = apply(door.request(), door.ports)
+    assert block_reasons(applied.verdicts) == (() if reason is None else (reason,))
 
 
 def test_nothing_is_approved_by_a_hot_item_for_a_cold_one(tmp_path: Path) -> None:
@@ -306,10 +488,10 @@ def test_the_gates_stand_in_the_order_of_the_specification() -> None:
     order = list(BlockReason)
     ranks = [order.index(gate.reason) for gate in MANDATORY_GATES]
     assert ranks == sorted(ranks)
-    # Every reason has a gate; those of one gate share the rank of its neighbours. Passports come with their room.
+    # Every reason has a gate; those of one gate share the rank of its neighbours.
     covered = {gate.reason for gate in MANDATORY_GATES}
     licence = {reason for reason in order if reason.value.startswith(("license", "binding", "entitlement"))}
-    assert set(order) - covered - licence == {BlockReason.VERIFY_FAILED, BlockReason.PASSPORT_DENIED}
+    assert set(order) - covered - licence == {BlockReason.VERIFY_FAILED}
 
 
 @pytest.mark.parametrize("broken", [None, "off", object(), RuntimeError("cannot be read")])

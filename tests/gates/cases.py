@@ -8,6 +8,7 @@ from modekeeper.gates.case import GateCase
 from modekeeper.gates.kill_switch import KillSwitch
 from modekeeper.model.decision import Action, CurrentValueSource, Promise, Proposal, RiskTier, Target
 from modekeeper.model.mode import Mode
+from modekeeper.passports.templates import default_passport
 from modekeeper.policy.catalog import find_chord, load_default
 from modekeeper.policy.knobs import action_for, knob_named
 from modekeeper.policy.limits import Limits
@@ -50,8 +51,10 @@ def case(subject: Proposal = RETUNE, **fields: Any) -> GateCase:
         catalog=load_default(),
         limits=Limits(),
         target=Target(namespace="ml", kind="Deployment", name="trainer"),
+        passport=default_passport(),
         now_ms=NOW_MS,
         planned_at_ms=(),
+        workload_changed_at_ms=(),
         kill_switch=KillSwitch(active=False),
         pro_installed=True,
         verify_ok=True,

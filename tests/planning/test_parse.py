@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from tests.planning.changes import BUCKET, PREFETCH, WORKERS, change
 
 from modekeeper.artifacts.canonical import canonical_digest, document
+from modekeeper.model.decision import PassportRef
 from modekeeper.model.errors import BadInputError
 from modekeeper.planning.parse import parse_plan
 from modekeeper.planning.plan import build_plan
@@ -70,6 +71,7 @@ def test_the_plan_itself_is_read() -> None:
     assert parse_plan(forged(lambda _: None)) == PLAN
 
 
+DIGEST = "sha256:" + "a" * 64
 ATTACKS: dict[str, tuple[bytes, str]] = {
     "nothing": (b"", "cannot be read"),
     "a list": (b"[]", "wrong shape"),
@@ -131,6 +133,30 @@ ATTACKS: dict[str, tuple[bytes, str]] = {
     "a hostile namespace": (forged(set_at("items", HOT, "namespace", to="a;id\n")), "no namespace"),
     "a hostile kind": (forged(set_at("items", HOT, "kind", to="--all")), "no kind"),
     "a hostile name": (forged(set_at("items", HOT, "name", to="$(id)")), "no object name"),
+    "a passport that is null": (forged(set_at("passport", to=None)), "wrong shape"),
+    "a passport by name alone": (forged(set_at("passport", to={"name": "safe"})), "wrong shape"),
+    "a field more in the passport": (
+        forged(set_at("passport", to={"name": "safe", "digest": DIGEST, "force": True})),
+        "wrong shape",
+    ),
+    "a hostile name of a passport": (
+        forged(set_at("passport", to={"name": "safe\x1b[2J", "digest": DIGEST})),
+        "names no passport",
+    ),
+    "a passport with the digest of nothing": (
+        forged(set_at("passport", to={"name": "safe", "digest": "sha256:"})),
+        "names no passport",
+    ),
+    "a passport with a digest in capitals": (
+        forged(set_at("passport", to={"name": "safe", "digest": DIGEST.upper()})),
+        "names no passport",
+    ),
+    "a passport put in afterwards": (
+        document(PLAN).replace(
+            b'"schema_version"', b'"passport": {"digest": "%s", "name": "safe"}, "schema_version"' % DIGEST.encode()
+        ),
+        "it was changed",
+    ),
     "a hostile chord": (forged(set_at("items", HOT, "chord_id", to="X\x1b[2J")), "names no chord"),
 }
 
@@ -142,6 +168,15 @@ def test_what_is_not_a_plan_of_ours_is_refused_in_one_line(name: str) -> None:
         parse_plan(data)
     assert str(caught.value).isprintable()
     assert len(str(caught.value)) < 400
+
+
+def test_a_plan_names_its_passport_or_none_and_the_digest_covers_it() -> None:
+    ref = PassportRef(name="team", digest=DIGEST)
+    named = build_plan([change(WORKERS, PREFETCH, BUCKET)], ref)
+    assert parse_plan(document(named)) == named
+    assert named.digest != PLAN.digest
+    assert (named.items, named.passport) == (PLAN.items, ref)
+    assert b"passport" not in document(PLAN)
 
 
 @given(st.binary(max_size=300))

@@ -14,6 +14,7 @@ from modekeeper.gates.proposal import PROPOSAL_GATES
 from modekeeper.model.decision import CurrentValueSource, Promise, Proposal, Target
 from modekeeper.model.mode import Mode
 from modekeeper.model.signal import Direction, Phase, Signal, SignalKind
+from modekeeper.passports.templates import default_passport
 from modekeeper.policy.catalog import Budget, Catalog, effective_catalog, find_chord, load_default
 from modekeeper.policy.choose import propose
 from modekeeper.policy.knobs import ACCUMULATION, KNOBS, MICROBATCH, Knob, is_on_grid, knob_named, snap
@@ -122,6 +123,7 @@ def passes(proposal: Proposal, catalog: Catalog, limit: Limits, given_facts: Fac
     verdicts = judge(
         PROPOSAL_GATES,
         GateCase(
+            passport=default_passport(),
             proposal=proposal,
             catalog=catalog,
             limits=limit,

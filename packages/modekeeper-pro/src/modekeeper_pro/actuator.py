@@ -64,6 +64,7 @@ class DoorActuator:
         request = ApplyRequest(
             plan=order.plan.data,
             verification=order.verification.data if order.verification is not None else None,
+            passport=order.passport.data if order.passport is not None else None,
             approve_advanced=order.approve_advanced is True,
             approval=order.approval.data if order.approval is not None else None,
             known=_known(order),
@@ -235,6 +236,7 @@ def _asked(order: ApplyOrder, started: datetime, way_back: str | None) -> Asked:
         finished=order.clock.now(),
         plan_path=order.plan.path if order.plan is not None else None,
         verify_report_path=order.verification.path if order.verification is not None else None,
+        passport_source=order.passport.path if order.passport is not None else "built-in",
         approve_advanced=order.approve_advanced is True,
         approval_path=order.approval.path if order.approval is not None else None,
         force_requested=order.force_requested is True,

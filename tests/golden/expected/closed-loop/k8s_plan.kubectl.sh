@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# ModeKeeper plan sha256:5228df2e910e81a33eec91cd9b373816328ad8a00daf84d44dba6a8108c41cab
+# ModeKeeper plan sha256:10ac08dc99d7e37aa855ce98859292296dc9642e298e39f8722010e90571a755
 # Items: 1. Running this script changes the cluster; look first with:
 #   bash k8s_plan.kubectl.sh --dry-run=server
 # Options are handed to every kubectl call, for example --context=NAME (with '=', or they are not understood).

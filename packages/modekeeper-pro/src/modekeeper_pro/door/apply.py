@@ -11,6 +11,9 @@ from modekeeper.artifacts.times import iso_utc
 from modekeeper.cluster.verify.facts import Facts
 from modekeeper.model.decision import Plan, Verdict
 from modekeeper.model.errors import BadInputError
+from modekeeper.passports.passport import Passport
+from modekeeper.passports.reading import parse_passport
+from modekeeper.passports.templates import default_passport
 from modekeeper.planning.parse import parse_plan
 from modekeeper.trust.check_approval import ApprovalVerdict, check_approval
 from modekeeper_pro.door.case import ApplyRequest, DoorCase, ItemCase
@@ -55,12 +58,15 @@ def apply(request: ApplyRequest, ports: DoorPorts) -> Applied:
         ClusterUnreachableError: a killed run left a write open, and the cluster does not say how it ended.
     """
     with locked(ports):
-        # Step 1: parse and validate both.
+        # Step 1: parse and validate all that was given.
         plan, plan_fault = _parsed_plan(request.plan)
         verification, verification_fault = _parsed_verification(request.verification)
+        passport = _parsed_passport(request.passport)
         # Step 2: fresh facts, gathered by the door itself; first of all, how a killed run ended.
         runs = settled(ports)
-        case, facts = _case(request, ports, runs, (plan, plan_fault), (verification, verification_fault))
+        case, facts = _case(
+            request, ports, runs, (plan, plan_fault), (verification, verification_fault), passport=passport
+        )
         # Step 3: every mandatory gate.
         verdicts = judge(case)
         applied = Applied(case=case, verdicts=verdicts, cluster=_identity(facts))
@@ -95,19 +101,39 @@ def _parsed_verification(data: bytes | None) -> tuple[Verification | None, str |
         return None, str(error)
 
 
+def _parsed_passport(data: bytes | None) -> tuple[Passport | None, str | None]:
+    """The passport in force: the built-in one only where nobody named one, never in the place of one that is none."""
+    if data is None:
+        return default_passport(), None
+    try:
+        return parse_passport(data), None
+    except BadInputError as error:
+        return None, str(error)
+
+
 def _case(
     request: ApplyRequest,
     ports: DoorPorts,
     runs: Runs,
     plan: tuple[Plan | None, str | None],
     verification: tuple[Verification | None, str | None],
+    *,
+    passport: tuple[Passport | None, str | None],
 ) -> tuple[DoorCase, Facts | None]:
     namespaces = [item.namespace for item in plan[0].items] if plan[0] is not None else []
     switch = looked(ports, namespaces)
     items: tuple[ItemCase, ...] = ()
     facts: Facts | None = None
     if plan[0] is not None:
-        items, facts = item_cases(ports, request, plan=plan[0], verification=verification[0], runs=runs, switch=switch)
+        items, facts = item_cases(
+            ports,
+            request,
+            plan=plan[0],
+            verification=verification[0],
+            passport=passport[0],
+            runs=runs,
+            switch=switch,
+        )
     uid = cluster_uid(facts)
     approval = _approval(request, ports, plan[0], uid)
     if approval is not None:
@@ -121,6 +147,8 @@ def _case(
         plan_fault=plan[1],
         verification=verification[0],
         verification_fault=verification[1],
+        passport=passport[0],
+        passport_fault=passport[1],
         cluster_uid=uid,
         items=items,
         approval=approval,

@@ -10,6 +10,7 @@ from modekeeper.gates.case import GateCase
 from modekeeper.gates.kill_switch import KillSwitch
 from modekeeper.model.cluster import JsonObject
 from modekeeper.model.decision import Plan, PlanItem, Target
+from modekeeper.passports.passport import Passport
 from modekeeper.policy.situation import KnownValue
 from modekeeper.trust.check_approval import ApprovalVerdict
 from modekeeper_pro.door.records import PlannedWrite
@@ -25,6 +26,8 @@ class ApplyRequest:
     plan: bytes
     verification: bytes | None
     """``None``: none was given."""
+    passport: bytes | None = None
+    """What is allowed; ``None``: none was named, and the built-in ``safe`` counts."""
     approve_advanced: bool = False
     """A person approved advanced and cold changes of this plan."""
     approvals: frozenset[str] = frozenset()
@@ -83,6 +86,10 @@ class DoorCase:
     verification: Verification | None
     verification_fault: str | None
     """Why what was given is no verification; ``None`` where nothing was given."""
+    passport: Passport | None = None
+    """The one in force."""
+    passport_fault: str | None = None
+    """Why what was given is no passport; ``None`` where it is one."""
     cluster_uid: str | None
     items: tuple[ItemCase, ...]
     approval: ApprovalVerdict | None = None

@@ -12,6 +12,7 @@ from modekeeper.gates.chord_unknown import ChordUnknown
 from modekeeper.gates.cooldown import Cooldown
 from modekeeper.gates.invariants import Invariants
 from modekeeper.gates.limit_exceeded import LimitExceeded
+from modekeeper.gates.passport_denied import PassportDenied, why_not_made_under
 from modekeeper.model.decision import Actuation, BlockReason, PlanItem, Verdict
 from modekeeper.policy.wording import listed
 from modekeeper_pro.door.case import DoorCase
@@ -164,6 +165,14 @@ def _for_each(gate: Gate) -> Callable[[DoorCase], Stop | None]:
     return check
 
 
+def _allowed(case: DoorCase) -> Stop | None:
+    if case.passport is None:
+        return Stop(case.passport_fault or "which passport is in force is not known")
+    if case.plan is not None and (why := why_not_made_under(case.plan.passport, case.passport)) is not None:
+        return Stop(why)
+    return _for_each(PassportDenied())(case)
+
+
 def _approved(case: DoorCase) -> Stop | None:
     second = case.approval
     if second is not None and not (second.approved is True and second.signed_by):
@@ -225,6 +234,7 @@ MANDATORY_GATES: tuple[DoorGate, ...] = (
     DoorGate("verify_cluster", BlockReason.VERIFY_CLUSTER_MISMATCH, _verified_cluster),
     DoorGate("verify_expiry", BlockReason.VERIFY_EXPIRED, _verified_lately),
     DoorGate("chord_unknown", BlockReason.CHORD_UNKNOWN, _for_each(ChordUnknown())),
+    DoorGate("passport", BlockReason.PASSPORT_DENIED, _allowed),
     DoorGate("invariants", BlockReason.INVARIANT_VIOLATED, _for_each(Invariants())),
     DoorGate("limit", BlockReason.LIMIT_EXCEEDED, _for_each(LimitExceeded())),
     DoorGate("approval", BlockReason.APPROVAL_REQUIRED, _approved),

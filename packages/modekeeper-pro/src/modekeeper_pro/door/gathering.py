@@ -27,6 +27,7 @@ from modekeeper.model.decision import (
 )
 from modekeeper.model.json_fields import text_at, whole_at
 from modekeeper.model.mode import Mode
+from modekeeper.passports.passport import Passport
 from modekeeper.planning.plan import KNOB_ANNOTATION
 from modekeeper.policy.chord_spec import find_chord
 from modekeeper.policy.knobs import action_for, find_knob
@@ -56,6 +57,7 @@ def item_cases(
     *,
     plan: Plan,
     verification: Verification | None,
+    passport: Passport | None,
     runs: Runs,
     switch: KillSwitch | None,
 ) -> tuple[tuple[ItemCase, ...], Facts]:
@@ -72,7 +74,14 @@ def item_cases(
         wanted = _wanted(item_facts, number, ours)
         number += len(wanted)
         unknown, gate_case = _gate_case(
-            ports, request, plan=plan, item=item_facts.item, values=old or seen, runs=runs, switch=switch
+            ports,
+            request,
+            plan=plan,
+            item=item_facts.item,
+            values=old or seen,
+            passport=passport,
+            runs=runs,
+            switch=switch,
         )
         cases.append(
             ItemCase(
@@ -191,6 +200,7 @@ def _gate_case(
     plan: Plan,
     item: PlanItem,
     values: VerifyItem,
+    passport: Passport | None,
     runs: Runs,
     switch: KillSwitch | None,
 ) -> tuple[tuple[str, ...], GateCase]:
@@ -214,8 +224,11 @@ def _gate_case(
         catalog=ports.catalog,
         limits=ports.limits,
         target=target,
+        item_actuation=item.actuation,
+        passport=passport,
         now_ms=int(ports.clock.now().timestamp() * 1000),
         planned_at_ms=runs.changed_at_ms(target, item.chord_id, besides=plan.digest),
+        workload_changed_at_ms=runs.workload_changed_at_ms(target, besides=plan.digest),
         relocked_at_ms=runs.undone_at_ms(target),
         last_good=_numbers(runs.before(target)),
         approve_advanced=request.approve_advanced is True,

@@ -15,10 +15,13 @@ from modekeeper.artifacts.contracts.k8s_apply import (
     K8sApplyReport,
     Operation,
 )
+from modekeeper.artifacts.contracts.parts import PassportPart
 from modekeeper.artifacts.times import iso_utc
 from modekeeper.gates.kill_switch import KillSwitch
 from modekeeper.gates.plan_on_file import needs_approval
 from modekeeper.model.decision import BlockReason, Verdict
+from modekeeper.passports.passport import passport_ref
+from modekeeper.policy.catalog import load_default
 from modekeeper.reports.folder.approval import approval_part
 from modekeeper_pro.door.apply import Applied
 from modekeeper_pro.door.case import DoorCase, ItemCase
@@ -42,6 +45,7 @@ class Asked:
     finished: datetime
     plan_path: str | None = None
     verify_report_path: str | None = None
+    passport_source: str = "built-in"
     approve_advanced: bool = False
     approval_path: str | None = None
     force_requested: bool = False
@@ -78,6 +82,8 @@ def apply_report(applied: Applied, asked: Asked) -> K8sApplyReport:
         verification_digest=report.verification_digest if report is not None else None,
         cluster=applied.cluster,
         license=case.licence,
+        passport=_passport(case, asked),
+        made_under=case.plan.passport if case.plan is not None else None,
         approval=_approval(case, applied.verdicts, asked),
         checks=ApplyChecks(items=items),
         items=items,
@@ -158,12 +164,21 @@ def _switch(outcomes: Sequence[Outcome], first: KillSwitch | None) -> dict[str, 
     return {"kill_switch_active": active, "kill_switch_signal": switch.signal if switch is not None else None}
 
 
+def _passport(case: DoorCase, asked: Asked) -> PassportPart:
+    ref = passport_ref(case.passport) if case.passport is not None else None
+    return PassportPart(
+        source=asked.passport_source,
+        name=ref.name if ref is not None else None,
+        digest=ref.digest if ref is not None else None,
+    )
+
+
 def _approval(case: DoorCase, verdicts: Sequence[Verdict], asked: Asked) -> ApprovalPart:
     passed = all(verdict.passed for verdict in verdicts if verdict.gate == _APPROVAL)
-    needed = case.plan is not None and any(needs_approval(case.plan, each.gates.catalog) for each in case.items)
+    required = None if case.plan is None else needs_approval(case.plan, load_default(), case.passport) is not None
     return approval_part(
         case.approval,
-        required=None if case.plan is None else needed,
+        required=required,
         approve_advanced=asked.approve_advanced,
         approval_path=asked.approval_path,
         approved=None if case.plan is None else passed,

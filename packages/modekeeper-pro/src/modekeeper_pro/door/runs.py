@@ -11,6 +11,7 @@ from modekeeper.artifacts.contracts.k8s_apply import Operation
 from modekeeper.cluster.audit.receipt_book import Book, Slot
 from modekeeper.model.decision import Target
 from modekeeper.model.errors import FailedError, RefusedError
+from modekeeper.policy.chord_spec import RELOCK_CHORD
 from modekeeper_pro.door.change import uid_of, values_at, version_of
 from modekeeper_pro.door.journal import Event, Journal, Line, WriteState, states
 from modekeeper_pro.door.looking import current
@@ -83,6 +84,25 @@ class Runs(msgspec.Struct, frozen=True, kw_only=True):
     def changed_at_ms(self, target: Target, chord_id: str, besides: str) -> tuple[int, ...]:
         """When a chord changed a workload, by plans other than ``besides``."""
         return self._times(target, Operation.APPLY, chord_id, besides)
+
+    def workload_changed_at_ms(self, target: Target, besides: str) -> tuple[int, ...]:
+        """When a workload was changed, by whichever chord but the one that takes changes back.
+
+        A run of the plan ``besides`` is left out while it stands, so that a plan that was cut off can be finished. One
+        that was taken back counts: making the same change again is another change.
+        """
+        undone = self.undone()
+        return tuple(
+            past.record.begun_at_ms
+            for past in self.past
+            if past.record.operation is Operation.APPLY
+            if any(
+                _target(write) == target
+                and write.chord_id != RELOCK_CHORD
+                and (past.record.plan_digest != besides or Undoes(run=past.record.run, number=write.number) in undone)
+                for write in past.written()
+            )
+        )
 
     def undone_at_ms(self, target: Target) -> tuple[int, ...]:
         """When changes of a workload were taken back."""

@@ -60,6 +60,14 @@ COMMANDS: tuple[Command, ...] = (
     ),
     Command(("chords", "validate"), "Decide", "check a chord catalog of your own", f"{_AT}.chords_validate:validate"),
     Command(
+        ("passport", "templates"),
+        "Decide",
+        "the passports that come with ModeKeeper: what each allows",
+        f"{_AT}.passport:templates",
+    ),
+    Command(("passport", "show"), "Decide", "one passport: what it allows, and who says yes", f"{_AT}.passport:show"),
+    Command(("passport", "validate"), "Decide", "check a passport of your own", f"{_AT}.passport_validate:validate"),
+    Command(
         ("k8s", "preflight"),
         "Check",
         "is this cluster ready to be observed, and with which rights",
@@ -100,6 +108,7 @@ GROUPS = {
     "eval": "Verdict, why and cost of a run.",
     "closed-loop": "The loop: observe, decide, plan; with a licence, apply.",
     "chords": "The changes ModeKeeper knows how to propose.",
+    "passport": "What is allowed for a workload.",
     "k8s": "Ask a cluster what it is, and about a plan; apply and rollback need the licensed package.",
     "license": "What a licence says, and whether it is good here.",
     "demo": "See it work without a cluster.",

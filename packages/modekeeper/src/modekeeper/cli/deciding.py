@@ -6,6 +6,7 @@ from modekeeper.cli.console import warn
 from modekeeper.cli.files import read_small_file
 from modekeeper.cli.machine_checks import pro_installed
 from modekeeper.cli.options import DecisionChoice
+from modekeeper.cli.passport_choice import choose_passport
 from modekeeper.cluster.kill_switch import KillSwitchSignals, switch_namespaces
 from modekeeper.detect.settings import DetectorSettings
 from modekeeper.gates.kill_switch import KILL_SWITCH_VARIABLE, KillSwitch
@@ -37,7 +38,11 @@ def settings_from(decision: DecisionChoice, target: Target) -> tuple[LoopSetting
 
     Raises:
         BadInputError: an option cannot be used.
+        RefusedError: a passport was named that is none: there is no other to fall back to.
     """
+    chosen = choose_passport(decision.passport)
+    if chosen.passport is None:
+        raise chosen.refusal()
     data = None if decision.catalog is None else read_small_file(decision.catalog, "a chord catalog")
     choice = choose_catalog(load_default(), data)
     if choice.problems:
@@ -50,6 +55,7 @@ def settings_from(decision: DecisionChoice, target: Target) -> tuple[LoopSetting
     settings = LoopSettings(
         target=target,
         catalog=choice.catalog,
+        passport=chosen.passport,
         policy=decision.policy,
         limits=limits_from(decision.max_delta_per_step),
         cooldown_s=decision.cooldown_s,
@@ -58,7 +64,7 @@ def settings_from(decision: DecisionChoice, target: Target) -> tuple[LoopSetting
         detectors=detectors_from(decision.false_alarms_per_day),
     )
     source = "built-in" if decision.catalog is None or not choice.trusted else decision.catalog
-    return settings, CatalogUse(source=source, trusted=choice.trusted)
+    return settings, CatalogUse(source=source, trusted=choice.trusted, passport_source=chosen.source)
 
 
 def apply_request(*, requested: bool) -> ApplyRequest:

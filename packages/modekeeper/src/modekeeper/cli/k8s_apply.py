@@ -16,7 +16,15 @@ from modekeeper.cli.applying import Given, attempt, cluster_way, ended, show
 from modekeeper.cli.clocks import clock_from
 from modekeeper.cli.cluster_options import ClusterOptions, cluster_options
 from modekeeper.cli.files import read_small_file
-from modekeeper.cli.options import examples, json_option, kill_switch_option, license_option, out_option
+from modekeeper.cli.options import (
+    examples,
+    json_option,
+    kill_switch_option,
+    license_option,
+    out_option,
+    passport_option,
+)
+from modekeeper.cli.passport_choice import PassportChoice, choose_passport
 from modekeeper.cluster.kill_switch import KillSwitchSignals
 from modekeeper.gates.plan_on_file import PlanCase, judge_plan, needs_approval
 from modekeeper.gates.verification import LONGEST_VERIFICATION_BYTES, read_verification
@@ -62,7 +70,11 @@ _FOUND = "k8s_verify_latest.json"
 )
 @license_option
 @click.option("--force", is_flag=True, help="Recorded in the report. It bypasses nothing.")
-@click.option("--approve-advanced", is_flag=True, help="You say yes to cold and advanced changes.")
+@click.option(
+    "--approve-advanced",
+    is_flag=True,
+    help="You say yes to cold and advanced changes, and where the passport asks for it.",
+)
 @click.option("--approval", "approval_path", metavar="FILE", help="A second person's signed approval of this plan.")
 @click.option(
     "--approvers",
@@ -70,6 +82,7 @@ _FOUND = "k8s_verify_latest.json"
     metavar="FILE",
     help=f"Keys that may sign an approval; else {APPROVERS_PATH_VARIABLE}. None of them may sign licences.",
 )
+@passport_option()
 @kill_switch_option
 @cluster_options
 @out_option("report/k8s-apply")
@@ -86,11 +99,15 @@ def apply(*, cluster: ClusterOptions, out: str, as_json: bool, **given: Any) -> 
     plan = files.parsed(plan_file, parse_plan)
     undo_file = _rollback_plan(options, plan, files)
     approval, approval_error = files.approval(options.approval_path)
+    passport = choose_passport(options.passport)
+    files.error = files.error or (passport.refusal() if passport.passport is None else None)
     verification = _verification(options.verify_path, store)
     second = _second(options, approval_error or approval, plan, verification.found, clock)
     case = PlanCase(
         plan=plan,
         catalog=load_default(),
+        passport=passport.passport,
+        passport_fault=passport.fault,
         kill_switch=KillSwitchSignals(environment=os.environ, file=options.kill_switch_file).look(),
         why_not_pro=actuator if isinstance(actuator, str) else None,
         verification=verification.found,
@@ -103,6 +120,7 @@ def apply(*, cluster: ClusterOptions, out: str, as_json: bool, **given: Any) -> 
     order = ApplyOrder(
         plan=plan_file,
         rollback_plan=undo_file,
+        passport=passport.file,
         verification=verification.file,
         license_path=options.license_path,
         cluster=way,
@@ -116,7 +134,7 @@ def apply(*, cluster: ClusterOptions, out: str, as_json: bool, **given: Any) -> 
         environment=os.environ,
     )
     part = _approval(case, verdicts, options.approval_path, second)
-    run = ApplyRun(store, _asked(options, case, part, verification.path), clock)
+    run = ApplyRun(store, _asked(options, case, part, verification.path, passport), clock)
     report = attempt(run, verdicts, actuator, order, error=files.error)
     show(report, out, as_json=as_json)
     return ended(report, files.error)
@@ -132,16 +150,24 @@ class _Options:
     approve_advanced: bool
     approval_path: str | None
     approvers_path: str | None
+    passport: str | None
     kill_switch_file: str | None
 
 
-def _asked(options: _Options, case: PlanCase, approval: ApprovalPart, verify_path: str | None) -> ApplyAsked:
+def _asked(
+    options: _Options,
+    case: PlanCase,
+    approval: ApprovalPart,
+    verify_path: str | None,
+    passport: PassportChoice,
+) -> ApplyAsked:
     return ApplyAsked(
         operation=Operation.APPLY,
         plan_path=options.plan_path,
         plan=case.plan,
         verify_path=verify_path,
         verification=case.verification,
+        passport=passport.part,
         kill_switch=case.kill_switch,
         force=options.force,
         internal_override=bool(os.environ.get(OVERRIDE_VARIABLE)),
@@ -214,7 +240,7 @@ def _approval(
     passed = all(verdict.passed for verdict in verdicts if verdict.gate == "approval")
     return approval_part(
         second,
-        required=None if plan is None else needs_approval(plan, case.catalog) is not None,
+        required=None if plan is None else needs_approval(plan, case.catalog, case.passport) is not None,
         approve_advanced=case.approve_advanced,
         approval_path=path,
         approved=None if plan is None else passed,

@@ -28,6 +28,7 @@ __all__ = [
     "kill_switch_option",
     "license_option",
     "out_option",
+    "passport_option",
     "target_options",
 ]
 
@@ -78,6 +79,7 @@ class DecisionChoice(msgspec.Struct, frozen=True, kw_only=True):
     cooldown_s: float | None = None
     max_delta_per_step: float | None = None
     approve_advanced: bool = False
+    passport: str | None = None
     false_alarms_per_day: float | None = None
     knobs: dict[str, float] = {}
 
@@ -161,9 +163,20 @@ def decision_options(function: Callable[..., Any]) -> Callable[..., Any]:
             is_flag=True,
             help="Let cold and advanced changes into the plan.",
         ),
+        passport_option("decision__passport"),
         _false_alarms("decision__false_alarms_per_day"),
     ]
     return gathered("decision", build, options)(function)
+
+
+def passport_option(name: str = "passport") -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """``--passport``: the command gets ``name``."""
+    return click.option(
+        "--passport",
+        name,
+        metavar="FILE|NAME",
+        help="What is allowed for the workload: a file, or a name of mk passport templates. Else the built-in safe.",
+    )
 
 
 def _knobs(texts: tuple[str, ...]) -> dict[str, float]:

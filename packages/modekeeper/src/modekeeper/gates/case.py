@@ -5,7 +5,8 @@ from collections.abc import Mapping
 import msgspec
 
 from modekeeper.gates.kill_switch import KillSwitch
-from modekeeper.model.decision import Proposal, Target
+from modekeeper.model.decision import Actuation, Proposal, Target
+from modekeeper.passports.passport import Passport
 from modekeeper.policy.chord_spec import Catalog
 from modekeeper.policy.limits import Limits
 
@@ -21,14 +22,22 @@ class GateCase(msgspec.Struct, frozen=True, kw_only=True):
     limits: Limits
     target: Target | None = None
     """The workload the change is for."""
+    item_actuation: Actuation | None = None
+    """How the item of a plan makes the change, where there is one: a hot knob may be changed cold, by a restart."""
+    passport: Passport | None = None
+    """The passport in force."""
     now_ms: int | None
     """Telemetry time, or the clock's, in Unix milliseconds; the same one as the times below."""
     planned_at_ms: tuple[int, ...] | None
     """When earlier changes by the same chord were planned or applied."""
+    workload_changed_at_ms: tuple[int, ...] | None = None
+    """When earlier changes of the workload were planned or applied, by whichever chord but RECOVER-RELOCK."""
     relocked_at_ms: tuple[int, ...] = ()
     """When RECOVER-RELOCK took changes back: for its cooldown after that, no other chord acts."""
     cooldown_s: float | None = None
     """Shortest time between two changes by one chord, where the user asked for more than the catalog does."""
+    metrics_seen: frozenset[str] | None = None
+    """Metrics the passport watches that the telemetry carried so far; looked at where a change enters a plan."""
     last_good: Mapping[str, float] = {}
     """Values the job ran with when it was last seen healthy, by knob name."""
     approve_advanced: bool = False
@@ -37,6 +46,8 @@ class GateCase(msgspec.Struct, frozen=True, kw_only=True):
     """Ids of chords a person approved one by one."""
     signed_by: tuple[str, ...] = ()
     """Keys (``kid``) of second persons whose signed approval of this very plan was checked."""
+    into_plan: bool = False
+    """The change only enters a plan: what its passport asks for beyond the product is asked for when it is applied."""
     kill_switch: KillSwitch | None = None
     pro_installed: bool | None = None
     """Whether the licensed package that can change a cluster is there."""

@@ -4,6 +4,7 @@ from modekeeper.gates.base import block, let_pass
 from modekeeper.gates.case import GateCase
 from modekeeper.model.decision import BlockReason, Verdict
 from modekeeper.policy.chord_spec import RELOCK_CHORD, find_chord
+from modekeeper.policy.wording import shown
 
 __all__ = ["Cooldown"]
 
@@ -23,6 +24,24 @@ class Cooldown:
 def _why_not(case: GateCase) -> str | None:
     if not case.proposal.actions:
         return None
+    return _why_not_the_chord(case) or _why_not_the_workload(case)
+
+
+def _why_not_the_workload(case: GateCase) -> str | None:
+    """What the passport asks for, whichever chord acted; the way back does not wait for it."""
+    asked_s = case.passport.cooldown_s if case.passport is not None else None
+    if case.passport is None or asked_s is None or case.proposal.chord_id == RELOCK_CHORD:
+        return None
+    if case.now_ms is None or case.workload_changed_at_ms is None:
+        return "when the workload was last changed is not known"
+    left_ms = _left_ms(case.workload_changed_at_ms, case.now_ms, asked_s * 1000)
+    if left_ms <= 0:
+        return None
+    who = shown(case.passport.name)
+    return f"the workload was changed a short time ago: {left_ms / 1000:g} s left under passport {who!r}"
+
+
+def _why_not_the_chord(case: GateCase) -> str | None:
     spec, now_ms = find_chord(case.catalog, case.proposal.chord_id), case.now_ms
     if spec is None or spec.cooldown_ms is None or now_ms is None or case.planned_at_ms is None:
         return "when the chord last acted, or its cooldown, is not known"

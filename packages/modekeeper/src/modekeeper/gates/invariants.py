@@ -7,7 +7,7 @@ from modekeeper.gates.base import block, let_pass
 from modekeeper.gates.case import GateCase
 from modekeeper.model.decision import Action, Actuation, BlockReason, RiskTier, Verdict
 from modekeeper.model.workload import find_workload_kind
-from modekeeper.policy.chord_spec import ChordSpec, find_chord
+from modekeeper.policy.chord_spec import RELOCK_CHORD, ChordSpec, find_chord
 from modekeeper.policy.knobs import ACCUMULATION, MICROBATCH, Knob, find_knob, is_on_grid
 from modekeeper.policy.wording import listed, shown
 
@@ -48,6 +48,7 @@ def _violations(case: GateCase) -> Iterator[str]:
                 yield f"{knob.name} is advanced, {spec.id} is safe"
     yield from _reach(case)
     yield from _global_batch(proposal.actions)
+    yield from _watched(case)
     if "exact_previous_values" in spec.invariants:
         yield from _exact_previous_values(case)
 
@@ -111,6 +112,17 @@ def _global_batch(actions: tuple[Action, ...]) -> Iterator[str]:
         yield "the global batch cannot be computed from fractions"
     elif int(size.current) * int(count.current) != int(size.target) * int(count.target):
         yield "the global batch would change"
+
+
+def _watched(case: GateCase) -> Iterator[str]:
+    """What the passport wants watched must be there to be watched; asked while there is telemetry to look at."""
+    changes = case.into_plan and case.proposal.actions and case.proposal.chord_id != RELOCK_CHORD
+    if case.passport is None or not changes:
+        return
+    seen = case.metrics_seen if case.metrics_seen is not None else frozenset()
+    if missing := sorted({guard.metric for guard in case.passport.invariants} - seen):
+        who = shown(case.passport.name)
+        yield f"passport {who!r} watches {listed(missing)}, which the telemetry does not carry"
 
 
 def _exact_previous_values(case: GateCase) -> Iterator[str]:

@@ -7,11 +7,13 @@ from modekeeper.gates.chord_unknown import ChordUnknown
 from modekeeper.gates.cooldown import Cooldown
 from modekeeper.gates.invariants import Invariants
 from modekeeper.gates.limit_exceeded import LimitExceeded
+from modekeeper.gates.passport_denied import PassportDenied
 
 __all__ = ["PROPOSAL_GATES"]
 
 PROPOSAL_GATES: tuple[Gate, ...] = (
     ChordUnknown(),
+    PassportDenied(),
     Invariants(),
     LimitExceeded(),
     ApprovalRequired(),

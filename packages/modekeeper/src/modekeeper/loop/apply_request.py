@@ -5,6 +5,7 @@ from collections.abc import Callable
 import msgspec
 
 from modekeeper.gates.apply import APPLY_GATES
+from modekeeper.gates.approval_required import ApprovalRequired
 from modekeeper.gates.base import judge
 from modekeeper.gates.case import GateCase
 from modekeeper.gates.kill_switch import KillSwitch
@@ -40,17 +41,22 @@ def apply_block_reasons(request: ApplyRequest, state: LoopState, settings: LoopS
     """
     if not request.requested:
         return ()
+    # A passport's own wish for approval does not keep a change out of the plan: it is asked for here.
+    gates = (*APPLY_GATES, ApprovalRequired())
     reasons = {BlockReason(reason) for decision in state.standing for reason in decision.block_reasons}
     for decision in state.standing:
         case = GateCase(
             proposal=decision.proposal,
             catalog=settings.catalog,
             limits=settings.limits,
+            target=settings.target,
+            passport=settings.passport,
+            approve_advanced=settings.approve_advanced,
             now_ms=None,
             planned_at_ms=None,
             kill_switch=request.kill_switch,
             pro_installed=request.pro_installed,
             verify_ok=None,
         )
-        reasons.update(verdict.reason for verdict in judge(APPLY_GATES, case) if verdict.reason is not None)
+        reasons.update(verdict.reason for verdict in judge(gates, case) if verdict.reason is not None)
     return tuple(sorted(reasons, key=_ORDER.__getitem__))

@@ -1,9 +1,10 @@
 """Samples in, decisions out: the detectors, the state machine and the policy along one stream."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from modekeeper.detect.panel import Panel
 from modekeeper.loop.settings import LoopSettings
@@ -29,6 +30,7 @@ class Engine:
         self._settings = settings
         self._panel = Panel(settings.detectors)
         self._state = LoopState(known=_known_at_start(settings))
+        self._watched = frozenset(guard.metric for guard in settings.passport.invariants)
         self._last = Instant(index=-1, step=None, ts_ms=None)
 
     @property
@@ -48,6 +50,7 @@ class Engine:
         for signal in self._panel.update(block):
             said.setdefault(signal.at_index, []).append(signal)
         announced = _announced_knobs(block)
+        appearing = _appearing_metrics(block, self._watched.difference(self._state.metrics_seen))
         speaking = iter([*sorted(said), None])
         next_said = next(speaking)
         first, last = block.first_index, block.first_index + len(block) - 1
@@ -60,11 +63,15 @@ class Engine:
             at = Instant(index=index, step=block.step_at(position), ts_ms=int(block.ts_ms[position]))
             while announced and announced[0][0] <= index:
                 self._state = _told(self._state, announced.pop(0)[1])
+            while appearing and appearing[0][0] <= index:
+                self._state = _seen(self._state, appearing.pop(0)[1])
             yield self._tick(TickInput(at=at, trigger=trigger, said=tuple(said.get(index, ()))))
             if index == next_said:
                 next_said = next(speaking)
         for _, knobs in announced:
             self._state = _told(self._state, knobs)
+        for _, metric in appearing:
+            self._state = _seen(self._state, metric)
         self._last = Instant(index=last, step=block.step_at(len(block) - 1), ts_ms=int(block.ts_ms[-1]))
 
     def finish(self) -> TraceEvent:
@@ -126,6 +133,20 @@ def _announced_knobs(block: SampleBlock) -> list[tuple[int, dict[str, float]]]:
             before = dict(knobs)
             announced.append((block.first_index + position, before))
     return announced
+
+
+def _appearing_metrics(block: SampleBlock, wanted: Iterable[str]) -> list[tuple[int, str]]:
+    """Samples at which a metric nobody saw so far is there for the first time, in their order."""
+    appearing: list[tuple[int, str]] = []
+    for metric in wanted:
+        there = np.isfinite(block.metrics[metric])
+        if there.any():
+            appearing.append((block.first_index + int(there.argmax()), metric))
+    return sorted(appearing)
+
+
+def _seen(state: LoopState, metric: str) -> LoopState:
+    return msgspec.structs.replace(state, metrics_seen=tuple(sorted({*state.metrics_seen, metric})))
 
 
 def _known_at_start(settings: LoopSettings) -> dict[str, KnownValue]:

@@ -6,6 +6,8 @@ import msgspec
 
 from modekeeper.detect.settings import DetectorSettings
 from modekeeper.model.decision import Target
+from modekeeper.passports.passport import Passport
+from modekeeper.passports.templates import default_passport
 from modekeeper.policy.catalog import Catalog
 from modekeeper.policy.limits import Limits
 
@@ -17,6 +19,8 @@ class LoopSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     target: Target
     catalog: Catalog
+    passport: Passport = msgspec.field(default_factory=default_passport)
+    """What is allowed for the target."""
     policy: Literal["chord", "scalar"] = "chord"
     limits: Limits = Limits()
     cooldown_s: float | None = None

@@ -1,6 +1,6 @@
 """One tick: what was said becomes a mode, a mode a proposal, a proposal a decision. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -13,6 +13,8 @@ from modekeeper.model.mode import Mode
 from modekeeper.model.signal import Signal
 from modekeeper.model.trace import Decision, DecisionStatus, TickTrigger, TraceEvent
 from modekeeper.modes.machine import Instant, ModeState, step
+from modekeeper.passports.allowed import limits_under
+from modekeeper.passports.passport import passport_ref
 from modekeeper.planning.plan import ApprovedChange, build_plan
 from modekeeper.policy.choose import propose
 from modekeeper.policy.chord_spec import RELOCK_CHORD
@@ -40,6 +42,8 @@ class LoopState(msgspec.Struct, frozen=True, kw_only=True):
     modes: ModeState = ModeState()
     known: dict[str, KnownValue] = {}
     """Current knob values, as far as somebody named them."""
+    metrics_seen: tuple[str, ...] = ()
+    """Metrics the passport watches that the telemetry carried so far, sorted."""
     last_good: dict[str, float] = {}
     """Knob values the job ran with when it was last in NORMAL."""
     planned_at_ms: dict[str, tuple[int, ...]] = {}
@@ -61,16 +65,18 @@ def tick(state: LoopState, given: TickInput, settings: LoopSettings) -> tuple[Lo
     situation = Situation(
         transition=transition, signals=(*modes.standing, *crowd), known=state.known, last_good=state.last_good
     )
-    proposals = propose(situation, settings.catalog, settings.limits, policy=settings.policy)
-    decisions = tuple(_decide(proposal, state, given.at, settings) for proposal in proposals)
+    limits = limits_under(settings.limits, settings.passport)
+    proposals = propose(situation, settings.catalog, limits, policy=settings.policy)
+    decisions = _decisions(proposals, state, given.at, settings)
     standing = _standing(state.standing, decisions, settled=modes.mode in _QUIET_MODES)
     planned = [decision.proposal for decision in standing if decision.status is DecisionStatus.PLANNED]
     changes = [ApprovedChange(target=settings.target, proposal=proposal) for proposal in planned]
-    plan = build_plan(changes) if changes else NOTHING_PLANNED
+    plan = build_plan(changes, passport_ref(settings.passport)) if changes else NOTHING_PLANNED
     after = LoopState(
         ticks=state.ticks + 1,
         modes=modes,
         known=state.known,
+        metrics_seen=state.metrics_seen,
         last_good=healthy_values(situation) if modes.mode is Mode.NORMAL else state.last_good,
         planned_at_ms=_planned_at(state.planned_at_ms, decisions, given.at),
         standing=standing,
@@ -93,18 +99,41 @@ def tick(state: LoopState, given: TickInput, settings: LoopSettings) -> tuple[Lo
     return after, event
 
 
-def _decide(proposal: Proposal, state: LoopState, at: Instant, settings: LoopSettings) -> Decision:
+def _decisions(
+    proposals: Iterable[Proposal], state: LoopState, at: Instant, settings: LoopSettings
+) -> tuple[Decision, ...]:
+    """Each proposal decided, one after the other: what one of them planned counts as a change for the next."""
+    changed = [time for chord_id, times in state.planned_at_ms.items() if chord_id != RELOCK_CHORD for time in times]
+    decisions: list[Decision] = []
+    for proposal in proposals:
+        decisions.append(_decide(proposal, state, at, settings, tuple(changed)))
+        if (
+            decisions[-1].status is DecisionStatus.PLANNED
+            and proposal.chord_id != RELOCK_CHORD
+            and at.ts_ms is not None
+        ):
+            changed.append(at.ts_ms)
+    return tuple(decisions)
+
+
+def _decide(
+    proposal: Proposal, state: LoopState, at: Instant, settings: LoopSettings, changed_at_ms: tuple[int, ...]
+) -> Decision:
     if not proposal.actions:
         return Decision(proposal=proposal, status=DecisionStatus.HOLD)
     case = GateCase(
         proposal=proposal,
         catalog=settings.catalog,
         target=settings.target,
+        passport=settings.passport,
         now_ms=at.ts_ms,
         planned_at_ms=state.planned_at_ms.get(proposal.chord_id, ()),
+        workload_changed_at_ms=changed_at_ms,
         relocked_at_ms=state.planned_at_ms.get(RELOCK_CHORD, ()),
         cooldown_s=settings.cooldown_s,
         approve_advanced=settings.approve_advanced,
+        into_plan=True,
+        metrics_seen=frozenset(state.metrics_seen),
         limits=settings.limits,
         last_good=state.last_good,
     )

@@ -12,6 +12,7 @@ __all__ = [
     "Actuation",
     "BlockReason",
     "CurrentValueSource",
+    "PassportRef",
     "Plan",
     "PlanItem",
     "Promise",
@@ -152,9 +153,19 @@ class PlanItem(msgspec.Struct, frozen=True, kw_only=True):
     """For each live pod of the object; hot items only."""
 
 
-class Plan(msgspec.Struct, frozen=True, kw_only=True):
+class PassportRef(msgspec.Struct, frozen=True, kw_only=True):
+    """Which passport: its content counts, not the file it came from."""
+
+    name: str
+    digest: str
+    """``sha256:<hex>`` over its canonical JSON."""
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """All patches of one decision; ``digest`` covers everything but itself."""
 
     schema_version: str
     digest: str
-    items: tuple[PlanItem, ...] = ()
+    items: tuple[PlanItem, ...]
+    passport: PassportRef | None = None
+    """The passport it was made under; ``None``, and not written: the built-in ``safe``."""

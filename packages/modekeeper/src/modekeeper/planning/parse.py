@@ -4,7 +4,7 @@ import re
 
 import msgspec
 
-from modekeeper.model.decision import Plan, PlanItem, Target
+from modekeeper.model.decision import PassportRef, Plan, PlanItem, Target
 from modekeeper.model.errors import BadInputError
 from modekeeper.planning.names import check_target
 from modekeeper.planning.plan import PLAN_SCHEMA, knob_annotations, patches, verify_digest
@@ -16,6 +16,8 @@ __all__ = ["LONGEST_PLAN_BYTES", "parse_plan"]
 
 LONGEST_PLAN_BYTES = 1024 * 1024
 _AGAIN = "make the plan again with 'mk plan'"
+_PASSPORT_NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _CHORD_IDS = re.compile(r"[A-Z][A-Z0-9-]{1,63}(,[A-Z][A-Z0-9-]{1,63}){0,15}")
 
 
@@ -23,10 +25,15 @@ class _StrictItem(PlanItem, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     pass
 
 
+class _StrictPassport(PassportRef, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    pass
+
+
 class _StrictPlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     schema_version: str
     digest: str
     items: tuple[_StrictItem, ...]
+    passport: _StrictPassport | msgspec.UnsetType = msgspec.UNSET
 
 
 def parse_plan(data: bytes) -> Plan:
@@ -48,9 +55,19 @@ def parse_plan(data: bytes) -> Plan:
     items = tuple(PlanItem(**msgspec.structs.asdict(item)) for item in strict.items)
     for number, item in enumerate(items):
         _check_item(number, item)
-    plan = Plan(schema_version=strict.schema_version, digest=strict.digest, items=items)
+    plan = Plan(
+        schema_version=strict.schema_version, digest=strict.digest, items=items, passport=_passport(strict.passport)
+    )
     _check_whole(plan)
     return plan
+
+
+def _passport(named: _StrictPassport | msgspec.UnsetType) -> PassportRef | None:
+    if isinstance(named, msgspec.UnsetType):
+        return None
+    if not (_PASSPORT_NAME.fullmatch(named.name) and _DIGEST.fullmatch(named.digest)):
+        raise BadInputError(f"the plan names no passport: {shown(named.name)!r}, {shown(named.digest, 80)!r}; {_AGAIN}")
+    return PassportRef(name=named.name, digest=named.digest)
 
 
 def _check_item(number: int, item: PlanItem) -> None:

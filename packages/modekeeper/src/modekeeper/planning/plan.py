@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from modekeeper.artifacts.canonical import canonical_digest
-from modekeeper.model.decision import Actuation, Plan, PlanItem, Proposal, Target
+from modekeeper.model.decision import Actuation, PassportRef, Plan, PlanItem, Proposal, Target
 from modekeeper.model.errors import BadInputError
 from modekeeper.model.workload import find_workload_kind
 from modekeeper.planning.names import check_target
@@ -36,8 +36,12 @@ class ApprovedChange(msgspec.Struct, frozen=True, kw_only=True):
     proposal: Proposal
 
 
-def build_plan(changes: Sequence[ApprovedChange]) -> Plan:
+def build_plan(changes: Sequence[ApprovedChange], passport: PassportRef | None = None) -> Plan:
     """The patches for ``changes``: one item for each object and actuation, sorted; no actions, no items.
+
+    Args:
+        changes: what every gate let pass.
+        passport: the one they were judged under, which the plan names; ``None`` stands for the built-in ``safe``.
 
     Raises:
         BadInputError: a name cannot exist in a cluster, a value is none of its knob, two changes want different
@@ -57,7 +61,7 @@ def build_plan(changes: Sequence[ApprovedChange]) -> Plan:
             knobs[target, actuation][name] = text
             chords[target, actuation].add(change.proposal.chord_id)
     order = sorted(knobs, key=lambda key: (key[0].namespace, key[0].kind, key[0].name, key[1]))
-    return _with_digest(_item(*key, knobs[key], chords[key]) for key in order)
+    return _with_digest((_item(*key, knobs[key], chords[key]) for key in order), passport)
 
 
 def plan_digest(plan: Plan) -> str:
@@ -126,6 +130,6 @@ def _item(target: Target, actuation: Actuation, knobs: dict[str, str], chords: s
     )
 
 
-def _with_digest(items: Iterable[PlanItem]) -> Plan:
-    plan = Plan(schema_version=PLAN_SCHEMA, digest="", items=tuple(items))
+def _with_digest(items: Iterable[PlanItem], passport: PassportRef | None) -> Plan:
+    plan = Plan(schema_version=PLAN_SCHEMA, digest="", items=tuple(items), passport=passport)
     return msgspec.structs.replace(plan, digest=plan_digest(plan))

@@ -1,9 +1,6 @@
 """Is a document a chord catalog? Every problem is named, not the first one only."""
 
-import difflib
 import re
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -11,7 +8,8 @@ import msgspec
 from modekeeper.model.decision import RiskTier
 from modekeeper.model.signal import SignalKind
 from modekeeper.policy.chord_spec import CATALOG_SCHEMA, Budget, Catalog, ChordSpec
-from modekeeper.policy.knobs import ACCUMULATION, MICROBATCH, find_knob, similar_knob
+from modekeeper.policy.document_check import MISSING, DocumentChecker, bounded
+from modekeeper.policy.knobs import ACCUMULATION, MICROBATCH, find_knob
 from modekeeper.policy.strict_json import Problem, child, read_strict
 from modekeeper.policy.vocabulary import INVARIANTS
 from modekeeper.policy.wording import shown
@@ -20,9 +18,6 @@ __all__ = ["LONGEST_CATALOG_BYTES", "CatalogCheck", "validate_catalog"]
 
 LONGEST_CATALOG_BYTES = 256 * 1024
 MOST_CHORDS = 100
-MOST_WORDS = 32
-MOST_PROBLEMS = 500
-"""What is listed of a document that is wrong all over; the count beyond is said."""
 LONGEST_INTENT = 300
 LONGEST_MS = 30 * 24 * 3600 * 1000
 SHORTEST_WINDOW_MS = 1000
@@ -35,7 +30,6 @@ _OPTIONAL = ("cooldown_ms", "budget")
 _VALUE_FIELDS = frozenset(
     {"target", "targets", "value", "values", "target_value", "target_values", "set", "set_to", "delta", "actions"}
 )
-_MISSING = object()
 
 
 class CatalogCheck(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,33 +50,23 @@ def validate_catalog(data: bytes) -> CatalogCheck:
     checker = _Checker(faults)
     chords = [] if document is None and faults else checker.document(document)
     if checker.problems:
-        return CatalogCheck(problems=_bounded(checker.problems), catalog=None)
+        return CatalogCheck(problems=bounded(checker.problems), catalog=None)
     ordered = tuple(sorted(chords, key=lambda chord: chord.id))
     return CatalogCheck(problems=(), catalog=Catalog(schema_version=CATALOG_SCHEMA, chords=ordered))
 
 
-def _bounded(problems: list[Problem]) -> tuple[Problem, ...]:
-    if len(problems) <= MOST_PROBLEMS:
-        return tuple(problems)
-    more = Problem(path="$", code="more_problems", message=f"{len(problems) - MOST_PROBLEMS} more, not listed")
-    return (*problems[:MOST_PROBLEMS], more)
-
-
-class _Checker:
-    """Walks a document and writes down what is wrong with it."""
-
-    def __init__(self, faults: Iterable[Problem]) -> None:
-        self.problems = list(faults)
+class _Checker(DocumentChecker):
+    """Walks a chord catalog."""
 
     def document(self, value: Any) -> list[ChordSpec]:
         fields = self._object(value, "$", required=_TOP_FIELDS, optional=())
         if fields is None:
             return []
-        version = fields.get("schema_version", _MISSING)
-        if version is not _MISSING and version != CATALOG_SCHEMA:
+        version = fields.get("schema_version", MISSING)
+        if version is not MISSING and version != CATALOG_SCHEMA:
             self._add("$.schema_version", "wrong_schema_version", f"must be {CATALOG_SCHEMA!r}")
-        chords = fields.get("chords", _MISSING)
-        if chords is _MISSING:
+        chords = fields.get("chords", MISSING)
+        if chords is MISSING:
             return []
         if not isinstance(chords, list):
             self._wrong_type("$.chords", chords, "a list")
@@ -182,104 +166,15 @@ class _Checker:
             text = f"a chord that touches {' and '.join(sorted(halves))} must list 'global_batch'"
             self._add(child(path, "invariants"), "global_batch_missing", text)
 
-    def _object(
-        self, value: Any, path: str, *, required: tuple[str, ...], optional: tuple[str, ...]
-    ) -> dict[str, Any] | None:
-        if not isinstance(value, dict):
-            self._wrong_type(path, value, "an object")
-            return None
-        for name in required:
-            if name not in value:
-                self._add(child(path, name), "missing_field", "this field is required")
-        for name in value:
-            if name not in required and name not in optional:
-                self._unknown_field(child(path, name), name, (*required, *optional))
-        return value
-
     def _unknown_field(self, path: str, name: str, known: tuple[str, ...]) -> None:
         if name.lower() in _VALUE_FIELDS:
             text = "a catalog holds no values: targets are decided from evidence at run time; remove this field"
             self._add(path, "target_value_forbidden", text)
             return
-        near = self._similar(name, known)
-        text = "no field of this object" + (f"; did you mean {near[0]!r}?" if near else "; remove it")
-        self._add(path, "unknown_field", text)
-
-    def _text(self, fields: dict[str, Any], path: str, name: str) -> str | None:
-        value = fields.get(name, _MISSING)
-        if value is _MISSING or isinstance(value, str):
-            return value if isinstance(value, str) else None
-        self._wrong_type(path, value, "a text")
-        return None
-
-    def _whole(self, fields: dict[str, Any], path: str, name: str, least: int, most: int) -> int | None:
-        value, here = fields.get(name, _MISSING), child(path, name)
-        if value is _MISSING:
-            return None
-        if not isinstance(value, int) or isinstance(value, bool):
-            self._wrong_type(here, value, "a whole number")
-            return None
-        if not least <= value <= most:
-            self._add(here, "out_of_range", f"must be from {least} to {most}")
-            return None
-        return value
-
-    def _words(
-        self, fields: dict[str, Any], path: str, name: str, read: Callable[[str, str], str | None]
-    ) -> tuple[str, ...]:
-        value, here = fields.get(name, _MISSING), child(path, name)
-        if value is _MISSING:
-            return ()
-        if not isinstance(value, list):
-            self._wrong_type(here, value, "a list of words")
-            return ()
-        if len(value) > MOST_WORDS:
-            self._add(here, "too_many", f"{len(value)} words; at most {MOST_WORDS}")
-            return ()
-        words: list[str] = []
-        for position, word in enumerate(value):
-            if not isinstance(word, str):
-                self._wrong_type(child(here, position), word, "a word")
-            elif (meant := read(word, child(here, position))) is not None:
-                words.append(meant)
-        for word, count in Counter(words).items():
-            if count > 1:
-                self._add(here, "duplicate_entry", f"{word!r} is listed {count} times")
-        return tuple(sorted(words))
+        super()._unknown_field(path, name, known)
 
     def _signal(self, word: str, path: str) -> str | None:
         return self._known_word(word, path, "unknown_signal", [kind.value for kind in SignalKind])
 
     def _invariant(self, word: str, path: str) -> str | None:
         return self._known_word(word, path, "unknown_invariant", sorted(INVARIANTS))
-
-    def _knob(self, word: str, path: str) -> str | None:
-        knob = find_knob(word)
-        if knob is None:
-            near = similar_knob(word)
-            hint = f"did you mean {near!r}?" if near else "see the list of knobs in the documentation"
-            self._add(path, "unknown_knob", f"{shown(word)!r} is no knob; {hint}")
-            return None
-        return knob.name
-
-    def _known_word(self, word: str, path: str, code: str, known: list[str]) -> str | None:
-        if word in known:
-            return word
-        near = self._similar(word, known)
-        hint = f"did you mean {near[0]!r}?" if near else f"one of {', '.join(known)}"
-        self._add(path, code, f"{shown(word)!r} is not known; {hint}")
-        return None
-
-    def _similar(self, word: str, known: Sequence[str]) -> list[str]:
-        """What a mistyped ``word`` may have meant; not looked for once nobody will read it."""
-        if len(self.problems) > MOST_PROBLEMS:
-            return []
-        return difflib.get_close_matches(word[:64], known, n=1, cutoff=0.6)
-
-    def _wrong_type(self, path: str, value: Any, wanted: str) -> None:
-        names = {bool: "true or false", int: "a number", float: "a decimal number", str: "a text", list: "a list"}
-        got = "null" if value is None else names.get(type(value), "an object")
-        self._add(path, "wrong_type", f"must be {wanted}, not {got}")
-
-    def _add(self, path: str, code: str, message: str) -> None:
-        self.problems.append(Problem(path=path, code=code, message=message))

@@ -118,7 +118,7 @@ def shrink_microbatch(situation: Situation, allowed: Collection[str], limits: Li
     product = int(size.value) * int(count.value)
     for smaller in range(int(size.value) - 1, int(micro.lower) - 1, -1):
         larger = product // smaller
-        if exceeds(limits, size.value, smaller) or exceeds(limits, count.value, larger):
+        if exceeds(limits, size.value, smaller, micro.name) or exceeds(limits, count.value, larger, steps.name):
             break
         if product % smaller == 0 and is_on_grid(steps, larger):
             text = f"{reason}: microbatch {int(size.value)} to {smaller}, accumulation {int(count.value)} to {larger}"

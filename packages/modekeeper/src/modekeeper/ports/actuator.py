@@ -45,6 +45,8 @@ class ApplyOrder(msgspec.Struct, frozen=True, kw_only=True):
     rollback_plan: GivenFile | None = None
     """``rollback_plan_latest.json``: for a rollback, which plan is taken back; for an apply, what the job ran with when
     the plan was made."""
+    passport: GivenFile | None = None
+    """What is allowed for the workload; ``None``: none was named, and the built-in ``safe`` counts."""
     verification: GivenFile | None = None
     """``k8s_verify_latest.json``; ``None``: none was given and none was found."""
     license_path: str | None = None

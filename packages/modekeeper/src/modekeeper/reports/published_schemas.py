@@ -20,12 +20,14 @@ from modekeeper.artifacts.contracts.reports import (
     DoctorReport,
     EvalReport,
     ObserveReport,
+    PassportValidateReport,
     QuickstartReport,
     WatchReport,
 )
 from modekeeper.artifacts.explain import ExplainEvent
 from modekeeper.model.decision import Plan
 from modekeeper.model.trace import TraceEvent
+from modekeeper.passports.passport import Passport
 from modekeeper.planning.undo import RollbackPlan
 from modekeeper.policy.chord_spec import Catalog
 from modekeeper.reports.folder.watch_state import WatchState
@@ -52,6 +54,8 @@ SCHEMAS: dict[str, type[msgspec.Struct]] = {
     "license.v1": LicenseDocument,
     "license_verify.v0": LicenseVerifyReport,
     "observe.v0": ObserveReport,
+    "passport.v0": Passport,
+    "passport_validate.v0": PassportValidateReport,
     "policy_bundle.v1": PolicyBundle,
     "preflight.v0": PreflightReport,
     "quickstart.v0": QuickstartReport,

@@ -4,6 +4,8 @@ from typing import Any, Literal
 
 import msgspec
 
+from modekeeper.artifacts.contracts.parts import PassportPart
+
 __all__ = ["PolicyBundle", "PolicyPart", "Provenance", "RollbackPart"]
 
 
@@ -30,6 +32,8 @@ class PolicyPart(msgspec.Struct, frozen=True, kw_only=True):
     """False when a given catalog was refused: the built-in one stayed in force."""
     chords: tuple[str, ...]
     knob_registry_digest: str
+    passport: PassportPart | None = None
+    """The one in force; ``None`` of a rollback, which asks for none."""
     settings: dict[str, Any]
 
 

@@ -8,7 +8,8 @@ import msgspec
 from modekeeper.artifacts.canonical import canonical_digest
 from modekeeper.artifacts.contracts.base import Report
 from modekeeper.artifacts.contracts.k8s_verify import ClusterIdentity
-from modekeeper.model.decision import Actuation, BlockReason, Verdict
+from modekeeper.artifacts.contracts.parts import PassportPart
+from modekeeper.model.decision import Actuation, BlockReason, PassportRef, Verdict
 
 __all__ = [
     "ApplyChecks",
@@ -204,6 +205,10 @@ class K8sApplyReport(Report, frozen=True, kw_only=True):
     """The cluster that was asked; ``None``: none was."""
     license: LicensePart | None
     """``None``: it was not looked at."""
+    passport: PassportPart | None = None
+    """The one in force; ``None`` of a rollback, which asks for none."""
+    made_under: PassportRef | None = None
+    """The passport the plan says that it was made under; ``None``: it names none, which stands for ``safe``."""
     approval: ApprovalPart
     checks: ApplyChecks
     items: tuple[ApplyItem, ...]

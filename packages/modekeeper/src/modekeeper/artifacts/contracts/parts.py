@@ -13,6 +13,7 @@ __all__ = [
     "Findings",
     "ModeSpan",
     "OpportunityAssumption",
+    "PassportPart",
     "SeriesPoint",
     "SourcePart",
     "Telemetry",
@@ -26,6 +27,17 @@ class SourcePart(msgspec.Struct, frozen=True, kw_only=True):
     """``file``, ``synthetic``, ``k8s`` or ``prometheus``."""
     describe: str
     notes: tuple[str, ...] = ()
+
+
+class PassportPart(msgspec.Struct, frozen=True, kw_only=True):
+    """The passport that was in force."""
+
+    source: str
+    """``built-in``, or the file it was read from."""
+    name: str | None
+    """``None``: what was given is no passport, and nothing was allowed."""
+    digest: str | None
+    """``sha256:<hex>`` over its canonical JSON; ``None`` where there is no name."""
 
 
 class EnvironmentPart(msgspec.Struct, frozen=True, kw_only=True):

@@ -12,6 +12,7 @@ from modekeeper.artifacts.contracts.parts import (
     Findings,
     ModeSpan,
     OpportunityAssumption,
+    PassportPart,
     SourcePart,
     Telemetry,
 )
@@ -31,6 +32,8 @@ __all__ = [
     "JudgedReport",
     "ObserveReport",
     "Opportunity",
+    "PassportProblem",
+    "PassportValidateReport",
     "QuickstartReport",
     "QuickstartStage",
     "Report",
@@ -121,6 +124,7 @@ class ClosedLoopReport(JudgedReport, frozen=True, kw_only=True):
     schema_version: Literal["v0"] = "v0"
     target: Target
     policy: str
+    passport: PassportPart
     dry_run: bool
     apply_requested: bool
     apply_attempted: bool
@@ -204,6 +208,27 @@ class ChordProblem(msgspec.Struct, frozen=True, kw_only=True):
     path: str
     code: str
     message: str
+
+
+class PassportProblem(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that is wrong with a passport."""
+
+    path: str
+    code: str
+    message: str
+
+
+class PassportValidateReport(Report, frozen=True, kw_only=True):
+    """``passport_validate_latest.json``."""
+
+    schema_version: Literal["passport_validate.v0"] = "passport_validate.v0"
+    ok: bool
+    passport: str
+    """What was checked: a file, or a template by its name."""
+    name: str | None
+    """Of the passport; ``None`` where it is none."""
+    passport_digest: str | None
+    problems: tuple[PassportProblem, ...]
 
 
 class ChordsValidateReport(Report, frozen=True, kw_only=True):

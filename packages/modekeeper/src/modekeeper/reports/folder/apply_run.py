@@ -18,6 +18,7 @@ from modekeeper.artifacts.contracts.k8s_apply import (
     Operation,
 )
 from modekeeper.artifacts.contracts.k8s_verify import K8sVerifyReport
+from modekeeper.artifacts.contracts.parts import PassportPart
 from modekeeper.artifacts.explain import ExplainLog
 from modekeeper.artifacts.store import FolderStore
 from modekeeper.gates.kill_switch import KillSwitch
@@ -49,6 +50,8 @@ class ApplyAsked:
     verify_path: str | None = None
     verification: K8sVerifyReport | str | None = None
     """The verification, or why it is none; ``None`` where there is none."""
+    passport: PassportPart | None = None
+    """The one in force; ``None`` of a rollback."""
     kill_switch: KillSwitch
     force: bool = False
     internal_override: bool = False
@@ -127,6 +130,8 @@ class ApplyRun:
             verification_digest=_digest_of(verification),
             cluster=None,
             license=None,
+            passport=asked.passport,
+            made_under=asked.plan.passport if asked.plan is not None else None,
             approval=asked.approval,
             checks=ApplyChecks(items=items),
             items=items,
@@ -178,6 +183,7 @@ class ApplyRun:
             catalog_trusted=True,
             chords=tuple(sorted(chord.id for chord in catalog.chords)),
             knob_registry_digest=registry_digest(),
+            passport=report.passport,
             settings={"approve_advanced": self._asked.approval.approve_advanced},
         )
         return PolicyBundle(

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from modekeeper.artifacts.contracts.parts import Answer, EnvironmentPart
+from modekeeper.artifacts.contracts.parts import Answer, EnvironmentPart, PassportPart
 from modekeeper.artifacts.contracts.reports import Opportunity
 from modekeeper.detect.settings import DetectorSettings
 from modekeeper.loop.reading import RawRecording
@@ -12,27 +12,41 @@ from modekeeper.loop.recorder import RunRecorder
 from modekeeper.loop.settings import LoopSettings
 from modekeeper.loop.tick import LoopState
 from modekeeper.model.signal import Environment
+from modekeeper.passports.passport import Passport, passport_ref
 from modekeeper.reports.answer import RunFacts, answer
 from modekeeper.value.opportunity import CostModel, estimate_opportunity
 
 __all__ = [
+    "BUILT_IN",
     "CatalogUse",
     "answer_of",
     "detection_payload",
     "environment_part",
     "opportunity_fields",
     "opportunity_of",
+    "passport_part",
     "raw_fields",
     "recording_payload",
 ]
 
 
+BUILT_IN = "built-in"
+"""The source of what comes with the product."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class CatalogUse:
-    """Which catalog was in force."""
+    """Which catalog was in force, and where the passport came from."""
 
     source: str
     trusted: bool
+    passport_source: str = BUILT_IN
+
+
+def passport_part(passport: Passport, source: str) -> PassportPart:
+    """The passport as reports carry it."""
+    ref = passport_ref(passport)
+    return PassportPart(source=source, name=ref.name, digest=ref.digest)
 
 
 def environment_part(environment: Environment) -> EnvironmentPart:

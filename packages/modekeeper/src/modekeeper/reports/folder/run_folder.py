@@ -31,6 +31,7 @@ from modekeeper.reports.folder.decision_facts import (
     environment_part,
     opportunity_fields,
     opportunity_of,
+    passport_part,
     raw_fields,
 )
 from modekeeper.reports.folder.publishing import path_in, publish_json, times
@@ -94,6 +95,7 @@ def _bundle(run: RunRecord, plan: Plan, rollback: str | None, finished: datetime
         catalog_trusted=run.catalog.trusted,
         chords=tuple(sorted(chord.id for chord in settings.catalog.chords)),
         knob_registry_digest=registry_digest(),
+        passport=passport_part(settings.passport, run.catalog.passport_source),
         settings={
             "approve_advanced": settings.approve_advanced,
             "cooldown_s": settings.cooldown_s,
@@ -132,6 +134,7 @@ def _report(
         environment=environment_part(run.environment),
         target=run.settings.target,
         policy=run.settings.policy,
+        passport=passport_part(run.settings.passport, run.catalog.passport_source),
         dry_run=not run.apply.requested,
         apply_requested=run.apply.requested,
         apply_attempted=False,
