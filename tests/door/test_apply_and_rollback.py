@@ -325,6 +325,18 @@ def test_the_door_counts_changes_of_a_workload_and_making_one_again_is_another(
     assert block_reasons(applied.verdicts) == (() if reason is None else (reason,))
 
 
+def test_two_plans_in_turn_do_not_hide_each_other_from_a_budget(tmp_path: Path) -> None:
+    """Forth and back and forth: the first plan is asked for again, and is counted for its first time."""
+    door = Door(tmp_path, HOT, passport=(rules := passport_with(budget={"max_changes": 2, "window_s": 86_400})))
+    forth = door.plan
+    back = made_under(plan_of(planned(HOT, value="2")), rules)
+    for plan, passes in ((forth, True), (back, True), (forth, False)):
+        door.clock.time += timedelta(hours=2)
+        door.plan, door.verification = plan, door.verified(plan)
+        applied = apply(door.request(), door.ports)
+        assert block_reasons(applied.verdicts) == (() if passes else (BlockReason.BUDGET_EXHAUSTED,))
+
+
 def test_nothing_is_approved_by_a_hot_item_for_a_cold_one(tmp_path: Path) -> None:
     door = Door(tmp_path, COLD)
     applied = apply(door.request(approve_advanced=False), door.ports)

@@ -91,6 +91,8 @@ def test_a_passport_of_ones_own_is_checked(folder: Path, given: str, code: int, 
         (["show", "nothing-like-it"], "no such passport 'nothing-like-it'. There is: pilot, safe; or give a file."),
         (["show", "./gone.json"], "cannot read './gone.json' as a passport: no such file or directory."),
         (["validate", "--passport", "."], "cannot read '.' as a passport"),
+        (["show", "x" * 5000], "no such passport"),
+        (["show", "./" + "x" * 5000], "as a passport: file name too long."),
         (["show", "wide.json"], "the passport cannot be used: $.approval.cold"),
         (["show", "evil.json"], "the passport cannot be used"),
         (["validate"], "Missing option '--passport'."),
@@ -136,6 +138,14 @@ def test_nothing_is_decided_under_a_passport_that_cannot_be_read(folder: Path, c
     assert done.stderr.startswith("ERROR: refused (passport_denied): ")
     assert done.stderr.count("\n") == 1
     assert not (folder / "out" / "k8s_plan.json").exists()
+
+
+def test_a_file_called_built_in_is_not_taken_for_what_comes_with_the_product(folder: Path) -> None:
+    (folder / "built-in").write_bytes((folder / "team.json").read_bytes())
+    words = ("--observe-path", "run.jsonl", "--passport", "built-in", "--out", "out")
+    assert mk("plan", *words, cwd=folder).returncode == 0
+    part = report(folder / "out" / "closed_loop_latest.json")["passport"]
+    assert (part["source"], part["name"]) == ("./built-in", "team")
 
 
 def test_a_passport_for_another_workload_holds_the_plan_back(folder: Path) -> None:

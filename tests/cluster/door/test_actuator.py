@@ -7,12 +7,15 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.door.test_apply_and_rollback_for_real import settle, verified
 from tests.cluster.fake_nodes import FakeNodes
 from tests.cluster.verify.on_cluster import RESOURCES, create, path_of, reading, running_template, wait_for_pods
 from tests.cluster_verify.worlds import KEY, item, plan_of
+from tests.door.doors import made_under
+from tests.passports.documents import passport
 from tests.trust.signing import b64, dumped, licence, public_bytes
 
 from modekeeper.artifacts.canonical import document
@@ -21,6 +24,9 @@ from modekeeper.artifacts.store import FolderStore
 from modekeeper.cli.clocks import SystemClock
 from modekeeper.model.decision import Actuation, BlockReason
 from modekeeper.model.errors import BadInputError
+from modekeeper.passports.passport import passport_bytes, passport_ref
+from modekeeper.passports.reading import parse_passport
+from modekeeper.planning.parse import parse_plan
 from modekeeper.ports.actuator import ACTUATOR_GROUP, ApplyOrder, ClusterWay, GivenFile
 from modekeeper_pro.actuator import DoorActuator
 
@@ -117,6 +123,27 @@ def test_a_licence_for_elsewhere_a_missing_one_and_a_stopped_clock(ordering: Ord
     ordering.environment["MODEKEEPER_PINNED_CLOCK"] = "2026-01-31T09:00:00Z"
     with pytest.raises(BadInputError, match="own clock"):
         DoorActuator().apply(ordering.order())
+
+
+def test_the_passport_that_is_handed_over_is_the_one_that_counts(ordering: Ordering) -> None:
+    team = parse_passport(passport_bytes(passport(name="team", cooldown_s=60)))
+    given = GivenFile(path="team.json", data=passport_bytes(team))
+    # The plan was made under safe.
+    for file in (given, GivenFile(path="team.json", data=b"{")):
+        report = DoorActuator().apply(msgspec.structs.replace(ordering.order(), passport=file))
+        assert report.block_reason is BlockReason.PASSPORT_DENIED, report.detail
+        assert report.passport is not None
+        assert (report.passport.source, report.apply_attempted) == ("team.json", False)
+        assert ordering.value() == "2"
+    plan = made_under(parse_plan(ordering.plan), team)
+    ordering.plan = document(plan)
+    with reading(ordering.plane, "admin") as reader:
+        ordering.verification = verified(ordering.folder, reader, plan)
+    refused(ordering, BlockReason.PASSPORT_DENIED)
+    report = DoorActuator().apply(msgspec.structs.replace(ordering.order(), passport=given))
+    assert report.apply_ok, (report.block_reasons, report.detail)
+    assert report.made_under == plan.passport == passport_ref(team)
+    assert ordering.value() == "4"
 
 
 def test_every_switch_stops_an_apply(ordering: Ordering) -> None:

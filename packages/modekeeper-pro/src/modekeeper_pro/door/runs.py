@@ -88,20 +88,17 @@ class Runs(msgspec.Struct, frozen=True, kw_only=True):
     def workload_changed_at_ms(self, target: Target, besides: str) -> tuple[int, ...]:
         """When a workload was changed, by whichever chord but the one that takes changes back.
 
-        A run of the plan ``besides`` is left out while it stands, so that a plan that was cut off can be finished. One
-        that was taken back counts: making the same change again is another change.
+        The newest runs are left out as long as they are applies of the plan ``besides``: a plan that was cut off can be
+        finished. Once anything else has written, a rollback for one, making the same change again is another change.
         """
-        undone = self.undone()
+        touched = [past for past in self.past if any(_target(write) == target for write in past.written())]
+        while touched and touched[-1].record.operation is Operation.APPLY and touched[-1].record.plan_digest == besides:
+            touched.pop()
         return tuple(
             past.record.begun_at_ms
-            for past in self.past
+            for past in touched
             if past.record.operation is Operation.APPLY
-            if any(
-                _target(write) == target
-                and write.chord_id != RELOCK_CHORD
-                and (past.record.plan_digest != besides or Undoes(run=past.record.run, number=write.number) in undone)
-                for write in past.written()
-            )
+            if any(_target(write) == target and write.chord_id != RELOCK_CHORD for write in past.written())
         )
 
     def undone_at_ms(self, target: Target) -> tuple[int, ...]:

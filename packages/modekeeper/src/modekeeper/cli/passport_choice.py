@@ -1,8 +1,8 @@
 """Which passport is in force, from what stands behind ``--passport``."""
 
 import difflib
+import os
 from dataclasses import dataclass
-from pathlib import Path
 
 from modekeeper.artifacts.contracts.parts import PassportPart
 from modekeeper.cli.files import read_small_file
@@ -54,11 +54,12 @@ def given_passport(named: str) -> GivenFile:
     """
     if named in TEMPLATES:
         return GivenFile(path=BUILT_IN, data=template_bytes(named))
-    if not Path(named).exists() and not {"/", "."} & set(named):
+    if not os.path.lexists(named) and not {"/", "."} & set(named):
         close = difflib.get_close_matches(named, TEMPLATES, n=1)
         hint = f"Did you mean {close[0]!r}?" if close else f"There is: {', '.join(TEMPLATES)}; or give a file."
         raise BadInputError(f"no such passport {shown(named)!r}. {hint}")
-    return GivenFile(path=named, data=read_small_file(named, "a passport"))
+    path = f"./{named}" if named == BUILT_IN else named  # a file of that name is not what comes with the product
+    return GivenFile(path=path, data=read_small_file(named, "a passport"))
 
 
 def choose_passport(named: str | None) -> PassportChoice:
