@@ -79,7 +79,8 @@ def main() -> int:
     except ControlPlaneError as error:
         print(f"NOT measured against a real Kubernetes: {error}")
         return 1 if chosen.check else 0
-    print("| items | who | writes | median s | fastest s | runs | times the bare rate | bar |\n|---|---|--:|--:|--:|--:|--:|--:|")
+    print("| items | who | writes | median s | fastest s | runs | times the bare rate | bar |")
+    print("|---|---|--:|--:|--:|--:|--:|--:|")
     for actuation, each in found.items():
         bare = _row(actuation, "bare client", each.writes, each.bare_s)
         door = _row(actuation, "the door", each.writes, each.door_s)
@@ -159,7 +160,9 @@ class Bench:
 
     def create(self) -> None:
         """The Deployments, each with one pod that waits for a node; seen by their controllers."""
-        assert self.plane.request("admin", "/api/v1/namespaces", "POST", {"metadata": {"name": NAMESPACE}}).status == 201
+        assert (
+            self.plane.request("admin", "/api/v1/namespaces", "POST", {"metadata": {"name": NAMESPACE}}).status == 201
+        )
         account = f"/api/v1/namespaces/{NAMESPACE}/serviceaccounts/default"
         wait_until(lambda: self.plane.request("admin", account).status == 200, "the namespace is usable")
         with ThreadPoolExecutor(4) as pool:
