@@ -95,9 +95,7 @@ class DisturbedWriter:
             case "write: silence":
                 raise ClusterUnreachableError("no answer")
             case "write: error":
-                raise answer_error(
-                    "change it", disturber.rng.choice([500, 503, 504] if after else [403, 429, 500])
-                )
+                raise answer_error("change it", disturber.rng.choice([500, 503, 504] if after else [403, 429, 500]))
 
 
 KILLED_AT: dict[str, tuple[Any, str]] = {
