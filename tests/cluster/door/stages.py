@@ -192,13 +192,20 @@ class Applying:
 
 
 @contextmanager
-def clients(plane: ControlPlane, client: Client = "api") -> Iterator[tuple[ClusterReader, Writer]]:
+def clients(
+    plane: ControlPlane, client: Client = "api", request_timeout_s: float = 20
+) -> Iterator[tuple[ClusterReader, Writer]]:
     environment = plane.environment("admin") | {"KUBECTL": str(plane.binaries / "kubectl")}
     kubeconfig, clock = plane.kubeconfig("admin"), SystemClock()
-    choice = ClusterChoice(client=client, kubeconfig=kubeconfig, request_timeout_s=20)
+    choice = ClusterChoice(client=client, kubeconfig=kubeconfig, request_timeout_s=request_timeout_s)
     reader = open_reader(choice, clock=clock, environment=environment)
     writer = open_writer(
-        client, kubeconfig=kubeconfig, context=None, clock=clock, environment=environment, request_timeout_s=20
+        client,
+        kubeconfig=kubeconfig,
+        context=None,
+        clock=clock,
+        environment=environment,
+        request_timeout_s=request_timeout_s,
     )
     try:
         yield reader, writer
