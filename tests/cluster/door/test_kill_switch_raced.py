@@ -141,7 +141,7 @@ def check(stage: Stage, since: int, signals: TimedSignals, visible: datetime, ap
     # Looks that began when it was visible saw it, and nothing was sent after the first of them that did.
     seen = [each for each in signals.looks if each.active]
     assert all(each.active for each in signals.looks if each.began >= visible)
-    assert len(seen) == (0 if applied.ok else 1)
+    assert applied.ok is not bool(seen)
     if seen:
         assert all(received(each) <= seen[0].began for each in written)
         assert applied.outcomes[len(written)].reason is BlockReason.KILL_SWITCH_ACTIVE

@@ -24,7 +24,6 @@ from modekeeper.cli.clocks import SystemClock
 from modekeeper.cluster.opening import ClusterChoice, open_reader
 from modekeeper.model.errors import ModeKeeperError
 from modekeeper_pro.door import apply as apply_module
-from modekeeper_pro.door import journal as journal_module
 from modekeeper_pro.door import rollback as rollback_module
 from modekeeper_pro.door import writing as writing_module
 from modekeeper_pro.door._writers.api import ApiWriter
@@ -54,7 +53,7 @@ POINTS: dict[str, list[tuple[Any, str]]] = {
     "7 receipt": [(writing_module, "write_receipt")],
     "line of the journal": [(Journal, "add")],
     "a file of the store": [(FolderStore, "write_bytes")],
-    "wait for the disk": [(journal_module.os, "fsync")],
+    "wait for the disk": [(os, "fsync")],
 }
 """What a child may be killed before or after, and where that is done."""
 
