@@ -29,7 +29,7 @@ from modekeeper_pro.door.rollback import rollback
 
 SHARE = float(os.environ.get("MODEKEEPER_HEAVY_SHARE", "1.0"))
 HEAVY_RUNS = max(3, round(100 * SHARE))
-MANY = 200
+MANY = 200 if SHARE >= 0.1 else 40
 FEW = 12
 SEED = 20_260_131
 SIGNALS = ("env", "file", "configmap")
