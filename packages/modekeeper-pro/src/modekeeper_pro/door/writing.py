@@ -20,7 +20,7 @@ from modekeeper_pro.door.looking import current, difference, looked
 from modekeeper_pro.door.ports import DoorPorts
 from modekeeper_pro.door.reading_back import Outcome, ReadBack
 from modekeeper_pro.door.receipts import write_receipt
-from modekeeper_pro.door.records import PlannedWrite, RunRecord, write_record
+from modekeeper_pro.door.records import PlannedWrite, RunRecord, run_folder, sync_folder, write_record
 
 __all__ = ["Outcome", "perform"]
 
@@ -170,8 +170,14 @@ class _OneWrite:
         at = self._journal.add(Event.DONE, wait=False, number=write.number, resource_version=versions[1])
         reading = self._run.pool.submit(current, self._ports, write.ref)
         receipt = self._receipt(versions, at, stored)
-        self.read_back = ReadBack(write, receipt, reading, lambda found: self._receipt(versions, at, found))
+        self.read_back = ReadBack(write, receipt, reading, lambda found: self._corrected(versions, at, found))
         return Outcome(write=write, status=ApplyStatus.DONE, after=receipt.after, receipt=receipt, sent=True)
+
+    def _corrected(self, versions: tuple[str, str], at: str, found: JsonObject | None) -> Receipt:
+        """Of what was read back instead. Nothing else on the disk says that, so its name is waited for too."""
+        receipt = self._receipt(versions, at, found)
+        sync_folder(self._ports.files.root / run_folder(self._run.record.run) / "receipts")
+        return receipt
 
     def _receipt(self, versions: tuple[str, str], at: str, found: JsonObject | None) -> Receipt:
         return write_receipt(
