@@ -45,6 +45,9 @@ class Event:
     subresource: str
     namespace: str
     name: str
+    received_at: str = ""
+    """When the server had the request, and when it had answered it: UTC, microseconds, by the clock of this machine."""
+    answered_at: str = ""
 
     @property
     def is_dry_run(self) -> bool:
@@ -100,4 +103,6 @@ def _event(said: dict[str, Any]) -> Event:
         user_agent=said.get("userAgent", ""),
         **{part: what.get(part, "") for part in ("resource", "subresource", "namespace", "name")},
         group=what.get("apiGroup", ""),
+        received_at=said["requestReceivedTimestamp"],
+        answered_at=said["stageTimestamp"],
     )

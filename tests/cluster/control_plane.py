@@ -93,6 +93,7 @@ class ControlPlane:
     binaries: Path
     ports: Mapping[str, int]
     tokens: Mapping[str, str]
+    durable: bool = False
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     ready_s: dict[str, float] = field(default_factory=dict)
     began_s: float = field(default_factory=time.monotonic)
@@ -174,8 +175,10 @@ def _request(
 
 
 @contextmanager
-def running_control_plane(folder: Path, binaries: Path) -> Iterator[ControlPlane]:
+def running_control_plane(folder: Path, binaries: Path, *, durable: bool = False) -> Iterator[ControlPlane]:
     """A control plane that is ready, and that has ended when the block is left, however it is left.
+
+    ``durable``: its etcd waits for the disk before it confirms a write, as that of every other cluster does.
 
     Raises:
         ControlPlaneError: a part ended early or was not ready in time; the text names its log.
@@ -185,7 +188,7 @@ def running_control_plane(folder: Path, binaries: Path) -> Iterator[ControlPlane
             own = folder / f"attempt-{attempt}"
             own.mkdir(mode=0o700)
             try:
-                plane = stack.enter_context(_attempt(own, binaries))
+                plane = stack.enter_context(_attempt(own, binaries, durable=durable))
             except PortTakenError:
                 if attempt == ATTEMPTS - 1:
                     raise
@@ -195,13 +198,14 @@ def running_control_plane(folder: Path, binaries: Path) -> Iterator[ControlPlane
 
 
 @contextmanager
-def _attempt(folder: Path, binaries: Path) -> Iterator[ControlPlane]:
+def _attempt(folder: Path, binaries: Path, *, durable: bool) -> Iterator[ControlPlane]:
     names = ("etcd", "etcd-peer", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
     plane = ControlPlane(
         folder,
         binaries,
         ports=dict(zip(names, free_ports(len(names)), strict=True)),
         tokens={user: secrets.token_urlsafe(32) for user in GROUPS},
+        durable=durable,
     )
     _write_certificates(folder)
     _write_users(plane)
@@ -281,7 +285,7 @@ def _etcd_flags(plane: ControlPlane) -> list[str]:
         f"--listen-peer-urls={peer}",
         f"--initial-advertise-peer-urls={peer}",
         f"--initial-cluster=default={peer}",
-        "--unsafe-no-fsync",  # a test that dies takes its data with it
+        f"--unsafe-no-fsync={str(not plane.durable).lower()}",  # a test that dies takes its data with it
     ]
 
 

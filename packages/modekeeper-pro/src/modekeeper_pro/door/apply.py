@@ -24,6 +24,7 @@ from modekeeper_pro.door.ports import DoorPorts
 from modekeeper_pro.door.records import PlannedWrite, RunRecord, with_digest
 from modekeeper_pro.door.rehearsal import Rehearsal, rehearse
 from modekeeper_pro.door.runs import Runs, locked, settled
+from modekeeper_pro.door.trying import TryingReader
 from modekeeper_pro.door.verification import Verification, parse_verification
 from modekeeper_pro.door.way_back import write_way_back
 from modekeeper_pro.door.writing import Outcome, perform
@@ -64,16 +65,22 @@ def apply(request: ApplyRequest, ports: DoorPorts) -> Applied:
         passport = _parsed_passport(request.passport)
         # Step 2: fresh facts, gathered by the door itself; first of all, how a killed run ended.
         runs = settled(ports)
+        trying = TryingReader(ports.reader, ports.writer)
         case, facts = _case(
-            request, ports, runs, (plan, plan_fault), (verification, verification_fault), passport=passport
+            request,
+            replace(ports, reader=trying),
+            runs,
+            (plan, plan_fault),
+            (verification, verification_fault),
+            passport=passport,
         )
         # Step 3: every mandatory gate.
         verdicts = judge(case)
         applied = Applied(case=case, verdicts=verdicts, cluster=_identity(facts))
         if block_reasons(verdicts) or plan is None or case.cluster_uid is None:
             return applied
-        # Step 4: dry-run again, and compare the answer.
-        rehearsed = rehearse(ports, _to_rehearse(case.items))
+        # Step 4: the answer of each write's dry run is compared; those that step 2 had no need of are made now.
+        rehearsed = rehearse(ports, _to_rehearse(case.items), trying.tried)
         if stops := _stops(rehearsed):
             return replace(applied, verdicts=(*verdicts, *stops))
         # Steps 5 to 7: the way back on the disk; the writes, each after a look at the kill-switches; the receipts.

@@ -2,6 +2,7 @@
 
 import os
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -34,6 +35,10 @@ class Event(StrEnum):
     RECEIPT = "receipt"
     STOPPED = "stopped"
     FINISHED = "finished"
+
+
+_LONGEST_LINE = 1 << 16
+"""Bytes; the texts in a line are cut to far less."""
 
 
 class WriteState(StrEnum):
@@ -75,35 +80,48 @@ class Line(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid
 
 
 class Journal:
-    """The journal of one run; lines are only ever added."""
+    """The journal of one run; lines are only ever added. Close it: it keeps its file open."""
 
     def __init__(self, files: Files, run: int, clock: Clock) -> None:
         self._name = f"{run_folder(run)}/journal.jsonl"
         self._path = files.root / self._name
         self._files = files
         self._clock = clock
+        self._handle: int | None = None
 
-    def add(self, event: Event, **fields: Any) -> None:
-        """Add a line, and wait until the disk has it.
+    def add(self, event: Event, *, wait: bool = True, **fields: Any) -> str:
+        """Add a line, and wait until the disk has it and every line before it; the time it says.
+
+        Args:
+            event: what happens next, or happened.
+            wait: ``False``: the line outlives this process, and the machine from the next line on that is waited for.
+            fields: the others of ``Line``.
 
         Raises:
             FailedError: the disk did not take it.
         """
-        data = json_line(Line(at=iso_utc(self._clock.now()), event=event, **fields))
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
+        at = iso_utc(self._clock.now())
+        data = json_line(Line(at=at, event=event, **fields))
         try:
-            handle = os.open(self._path, flags, 0o600)
-            try:
-                if os.write(handle, data) != len(data):
-                    raise OSError(28, "no space left on the device")
-                os.fsync(handle)
-            finally:
-                os.close(handle)
+            if self._handle is None:
+                self._handle = _opened(self._path)
+            whole = os.write(self._handle, data) == len(data)
+            if whole and wait:
+                os.fsync(self._handle)
         except OSError as error:
             why = (error.strerror or type(error).__name__).lower()
             raise FailedError(f"cannot write {self._name}: {why}. Nothing more is changed.") from error
+        if not whole:
+            raise FailedError(f"cannot write {self._name}: no space left on the device. Nothing more is changed.")
         if event is Event.INTENT:
             sync_folder(self._path.parent)  # the file itself is new
+        return at
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._handle is not None:
+            os.close(self._handle)
+            self._handle = None
 
     def lines(self) -> tuple[Line, ...]:
         """Everything that was written; a last line that was cut off with the machine was never waited for.
@@ -117,6 +135,21 @@ class Journal:
             return tuple(msgspec.json.decode(line, type=Line) for line in whole)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise FailedError(f"{self._name} is damaged ({error}). Restore it, or undo by hand.") from None
+
+
+def _opened(path: Path) -> int:
+    """To add lines to. What stands after the last whole line was cut off with the machine, and goes."""
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        size = os.fstat(handle).st_size
+        tail_from = max(0, size - _LONGEST_LINE)
+        tail = os.pread(handle, size - tail_from, tail_from)
+        if tail and not tail.endswith(b"\n"):
+            os.ftruncate(handle, tail_from + tail.rfind(b"\n") + 1)
+    except BaseException:
+        os.close(handle)
+        raise
+    return handle
 
 
 def states(lines: tuple[Line, ...]) -> dict[int, WriteState]:

@@ -1,15 +1,20 @@
 """One file for each write that the API server confirmed: never more, never fewer."""
 
+import re
+
 import msgspec
 
 from modekeeper.artifacts.canonical import document
 from modekeeper.artifacts.contracts.k8s_apply import Receipt, receipt_digest
 from modekeeper.model.cluster import FIELD_MANAGER
+from modekeeper.model.errors import FailedError
 from modekeeper_pro.door.journal import Event, Journal
 from modekeeper_pro.door.ports import Files
 from modekeeper_pro.door.records import PlannedWrite, RunRecord, run_folder
 
-__all__ = ["write_receipt"]
+__all__ = ["receipts_kept", "write_receipt"]
+
+_RECEIPT = re.compile(r"(\d{4,})\.json")
 
 
 def write_receipt(
@@ -22,7 +27,7 @@ def write_receipt(
     written_at: str,
     after: dict[str, str | None],
 ) -> Receipt:
-    """Write the receipt of a write, and a line of the journal that says so.
+    """Write the receipt of a write, and a line of the journal that says so, which is not waited for.
 
     Args:
         files: the folder.
@@ -54,5 +59,22 @@ def write_receipt(
     )
     receipt = msgspec.structs.replace(receipt, digest=receipt_digest(receipt))
     files.write_bytes(f"{run_folder(record.run)}/receipts/{write.number:04d}.json", document(receipt))
-    journal.add(Event.RECEIPT, number=write.number, digest=receipt.digest)
+    journal.add(Event.RECEIPT, wait=False, number=write.number, digest=receipt.digest)
     return receipt
+
+
+def receipts_kept(files: Files, record: RunRecord) -> frozenset[int]:
+    """The numbers of the writes of a run whose receipts are in its folder.
+
+    Raises:
+        FailedError: it cannot be read.
+    """
+    folder = files.root / run_folder(record.run) / "receipts"
+    try:
+        names = [path.name for path in folder.iterdir()]
+    except FileNotFoundError:
+        return frozenset()
+    except OSError as error:
+        why = (error.strerror or type(error).__name__).lower()
+        raise FailedError(f"cannot read the receipts of run {record.run}: {why}.") from error
+    return frozenset(int(found[1]) for name in names if (found := _RECEIPT.fullmatch(name)))

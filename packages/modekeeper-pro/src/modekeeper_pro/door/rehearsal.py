@@ -16,7 +16,7 @@ from modekeeper.model.cluster import (
     JsonObject,
 )
 from modekeeper.model.decision import BlockReason
-from modekeeper_pro.door.change import uid_of, version_of
+from modekeeper_pro.door.change import Change, uid_of, version_of
 from modekeeper_pro.door.looking import current, difference
 from modekeeper_pro.door.ports import DoorPorts
 from modekeeper_pro.door.records import PlannedWrite
@@ -39,7 +39,9 @@ class Rehearsal:
 
 
 def rehearse(
-    ports: DoorPorts, writes: Mapping[int, tuple[PlannedWrite, JsonObject, frozenset[str] | None]]
+    ports: DoorPorts,
+    writes: Mapping[int, tuple[PlannedWrite, JsonObject, frozenset[str] | None]],
+    tried: Mapping[Change, DryRun] | None = None,
 ) -> dict[int, Rehearsal]:
     """Every write as a dry run.
 
@@ -47,25 +49,33 @@ def rehearse(
         ports: the outside.
         writes: by number: the write, the object as it was read, and the paths that admission was verified to change
             beside ours (``None``: nobody verified that, so it may change what it likes there).
+        tried: dry runs of this apply that the writer has made already, by the change of one version of an object.
     """
     pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="rehearsal")
     try:
-        begun = {number: pool.submit(_rehearsed, ports, *each) for number, each in writes.items()}
+        begun = {number: pool.submit(_rehearsed, ports, tried or {}, *each) for number, each in writes.items()}
         return {number: future.result() for number, future in begun.items()}
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _rehearsed(ports: DoorPorts, write: PlannedWrite, found: JsonObject, beside: frozenset[str] | None) -> Rehearsal:
+def _rehearsed(
+    ports: DoorPorts,
+    tried: Mapping[Change, DryRun],
+    write: PlannedWrite,
+    found: JsonObject,
+    beside: frozenset[str] | None,
+) -> Rehearsal:
     seen: JsonObject | None = found
     why = ""
     for _attempt in range(_ATTEMPTS):
         version = version_of(seen) or ""
         if seen is None or uid_of(seen) != write.uid or write.change(version).digest(seen) != write.digest:
             return Rehearsal(write=write, reason=BlockReason.TARGET_CHANGED, detail=difference(write, seen))
+        change = write.change(version)
         try:
-            said = ports.writer.dry_run(write.change(version))
-            return _compared(write, version, DryRun(before=seen, after=said), beside)
+            said = tried.get(change) or DryRun(before=seen, after=ports.writer.dry_run(change))
+            return _compared(write, version, said, beside)
         except ClusterAnswerError as error:
             why = str(error)
             if is_rbac_denial(error):

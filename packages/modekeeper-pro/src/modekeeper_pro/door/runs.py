@@ -2,8 +2,9 @@
 
 import fcntl
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 
 import msgspec
 
@@ -16,7 +17,7 @@ from modekeeper_pro.door.change import uid_of, values_at, version_of
 from modekeeper_pro.door.journal import Event, Journal, Line, WriteState, states
 from modekeeper_pro.door.looking import current
 from modekeeper_pro.door.ports import DoorPorts
-from modekeeper_pro.door.receipts import write_receipt
+from modekeeper_pro.door.receipts import receipts_kept, write_receipt
 from modekeeper_pro.door.records import PlannedWrite, RunRecord, Undoes, read_record
 
 __all__ = ["PastRun", "Runs", "locked", "settled"]
@@ -159,17 +160,38 @@ def settled(ports: DoorPorts) -> Runs:
     """
     past: list[PastRun] = []
     while (record := read_record(ports.files, len(past) + 1)) is not None and len(past) < _MOST_RUNS:
-        journal = Journal(ports.files, record.run, ports.clock)
-        for write in record.writes:
-            _settle(ports, record, journal, write)
-        lines = journal.lines()
+        with closing(Journal(ports.files, record.run, ports.clock)) as journal:
+            lines = journal.lines()
+            of_write: dict[int | None, list[Line]] = defaultdict(list)
+            for line in lines:
+                of_write[line.number].append(line)
+            kept = receipts_kept(ports.files, record)
+            unsettled = list(_open(record, of_write, kept))
+            for each in unsettled:
+                _settle(ports, record, journal, each)
+            if unsettled:
+                lines = journal.lines()
         past.append(PastRun(record=record, states=states(lines), lines=lines))
     return Runs(past=tuple(past))
 
 
-def _settle(ports: DoorPorts, record: RunRecord, journal: Journal, write: PlannedWrite) -> None:
-    lines = tuple(line for line in journal.lines() if line.number == write.number)
-    state = states(lines).get(write.number, WriteState.NOT_WRITTEN)
+def _open(
+    record: RunRecord, of_write: Mapping[int | None, list[Line]], kept: frozenset[int]
+) -> Iterator[tuple[PlannedWrite, WriteState, list[Line]]]:
+    """The writes of which something is missing, with what the journal says of them."""
+    for write in record.writes:
+        state = states(tuple(of_write[write.number])).get(write.number, WriteState.NOT_WRITTEN)
+        # The journal may have outlived the machine where the name of a receipt in its folder did not.
+        if state is WriteState.RECEIPTED and write.number not in kept:
+            state = WriteState.WRITTEN
+        if state in (WriteState.IN_DOUBT, WriteState.WRITTEN):
+            yield write, state, of_write[write.number]
+
+
+def _settle(
+    ports: DoorPorts, record: RunRecord, journal: Journal, about: tuple[PlannedWrite, WriteState, list[Line]]
+) -> None:
+    write, state, lines = about
     begun = [line.resource_version for line in lines if line.event is Event.BEGUN]
     if state is WriteState.IN_DOUBT:
         found = current(ports, write.ref)
@@ -177,16 +199,19 @@ def _settle(ports: DoorPorts, record: RunRecord, journal: Journal, write: Planne
         if uid_of(found) != write.uid or now not in (write.before, write.after):
             return  # nobody can tell any more: it stays in doubt, and a rollback says so
         event = Event.FOUND if now == write.after else Event.NOT_FOUND
-        journal.add(event, number=write.number, resource_version=version_of(found))
-        _settle(ports, record, journal, write)
-    elif state is WriteState.WRITTEN:
-        confirmed = lines[-1]
-        write_receipt(
-            ports.files,
-            journal,
-            record,
-            write,
-            versions=(begun[-1] or "", confirmed.resource_version or ""),
-            written_at=confirmed.at,
-            after=write.after,
-        )
+        confirmed_at = journal.add(event, number=write.number, resource_version=version_of(found))
+        if event is Event.NOT_FOUND:
+            return
+        after = version_of(found)
+    else:
+        confirmed = next(line for line in reversed(lines) if line.event in (Event.DONE, Event.FOUND))
+        confirmed_at, after = confirmed.at, confirmed.resource_version
+    write_receipt(
+        ports.files,
+        journal,
+        record,
+        write,
+        versions=(begun[-1] or "", after or ""),
+        written_at=confirmed_at,
+        after=write.after,
+    )

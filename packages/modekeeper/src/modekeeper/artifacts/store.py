@@ -58,11 +58,8 @@ class FolderStore:
         place = self._place(name)
         unfinished: str | None = None
         try:
-            place.parent.mkdir(parents=True, exist_ok=True)
             name_of_its_own = f"{_UNFINISHED}{os.getpid()}-{os.urandom(8).hex()}"
-            # As ``mkstemp`` opens it, without the modules that choosing a name takes there.
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
-            handle = os.open(place.parent / name_of_its_own, flags, 0o600)
+            handle = _opened(place.parent / name_of_its_own)
             unfinished = str(place.parent / name_of_its_own)
             with os.fdopen(handle, "wb") as file:
                 yield file
@@ -129,6 +126,17 @@ class FolderStore:
             if not owner.isdecimal() or int(owner) == os.getpid() or not _runs(int(owner)):
                 with suppress(OSError):
                     left_over.unlink()
+
+
+def _opened(path: Path) -> int:
+    """A new file to write, and its folder where that is missing."""
+    # As ``mkstemp`` opens it, without the modules that choosing a name takes there.
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+    try:
+        return os.open(path, flags, 0o600)
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return os.open(path, flags, 0o600)
 
 
 def _runs(process_id: int) -> bool:

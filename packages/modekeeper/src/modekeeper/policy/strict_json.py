@@ -18,6 +18,8 @@ __all__ = ["Problem", "child", "read_strict"]
 
 DEEPEST = 32
 _DEPTH_TOKENS = re.compile(r'\\.|"|[\[{\]}]', re.DOTALL)
+_PLAIN_STRING = re.compile(r'"[^"]*"')
+_ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 
 
@@ -50,15 +52,24 @@ def read_strict(data: bytes, *, longest: int) -> tuple[Any, tuple[Problem, ...]]
     text = _text(data, longest)
     if isinstance(text, Problem):
         return None, (text,)
+    repeating: list[_Object] = []
+
+    def noted(pairs: list[tuple[str, Any]]) -> _Object:
+        made = _object(pairs)
+        if made.repeated:
+            repeating.append(made)
+        return made
+
     try:
-        value = json.loads(text, object_pairs_hook=_object, parse_constant=_refuse, parse_float=_finite)
+        value = json.loads(text, object_pairs_hook=noted, parse_constant=_refuse, parse_float=_finite)
     except json.JSONDecodeError as error:
         return None, (_whole("invalid_json", f"line {error.lineno}, column {error.colno}: {error.msg}"),)
     except _NotJsonError as error:
         return None, (_whole("not_a_number", f"{error} is no number of JSON"),)
     except ValueError:  # an integer of thousands of digits
         return None, (_whole("not_a_number", "a number has too many digits"),)
-    return value, tuple(_faults(value, "$"))
+    # Text that was UTF-8 holds a surrogate only where it is escaped: most documents need not be walked through.
+    return value, tuple(_faults(value, "$")) if repeating or _ESCAPED_SURROGATE.search(text) else ()
 
 
 def child(path: str, key: str | int) -> str:
@@ -107,10 +118,13 @@ def _object(pairs: list[tuple[str, Any]]) -> _Object:
 
 def _depth(text: str) -> int:
     """Deepest nesting of brackets outside strings; found before parsing, because the parser recurses."""
+    if "\\" not in text:
+        # Without escapes quotes come in pairs; what stands after the last one that nothing closes is in a string.
+        text = _PLAIN_STRING.sub("", text).partition('"')[0]
     deepest = depth = 0
     in_string = False
-    for token in _DEPTH_TOKENS.finditer(text):
-        first = text[token.start()]
+    for token in _DEPTH_TOKENS.findall(text):
+        first = token[0]
         if first == '"':
             in_string = not in_string
         elif first != "\\" and not in_string:
