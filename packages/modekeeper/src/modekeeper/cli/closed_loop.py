@@ -10,10 +10,12 @@ import msgspec
 from modekeeper.artifacts.contracts.reports import ClosedLoopReport
 from modekeeper.artifacts.provenance import provenance
 from modekeeper.artifacts.store import FolderStore
+from modekeeper.cli.applying import ended, show
 from modekeeper.cli.clocks import clock_from
 from modekeeper.cli.cluster_options import ClusterOptions
 from modekeeper.cli.console import print_answer, print_json, say
 from modekeeper.cli.deciding import apply_request, kill_switch_look, refuse_apply, settings_from
+from modekeeper.cli.hands import hands_for
 from modekeeper.cli.options import (
     DecisionChoice,
     apply_option,
@@ -29,9 +31,12 @@ from modekeeper.cli.reading import reading
 from modekeeper.cli.telemetry_options import TelemetryChoice, live_options, telemetry_options
 from modekeeper.gates.kill_switch import KillSwitch
 from modekeeper.loop.apply_request import NO_APPLY, ApplyRequest
+from modekeeper.loop.settings import LoopSettings
 from modekeeper.model.decision import Target
 from modekeeper.ports.clock import Clock
-from modekeeper.reports.folder.closed_loop_run import ClosedLoopJob, run_closed_loop
+from modekeeper.reports.folder.acting import Hands
+from modekeeper.reports.folder.closed_loop_run import ClosedLoopDone, ClosedLoopJob, run_closed_loop
+from modekeeper.reports.folder.decision_facts import CatalogUse
 from modekeeper.value.opportunity import CostModel
 
 __all__ = ["decide_into", "plan", "run"]
@@ -84,26 +89,34 @@ def run(dry_run: bool, license_path: str | None, **given: Any) -> int:
     Without the licensed package --apply is refused: the plan is still written, with the reason, and the exit code
     is 2.
     """
-    del license_path  # the door in the licensed package reads it; here there is nothing it could open
-    return _run(apply=not dry_run, **given)
+    return _run(apply=not dry_run, license_path=license_path, **given)
 
 
 def _run(
     *,
     apply: bool,
     telemetry: TelemetryChoice,
+    decision: DecisionChoice,
     target: Target,
     cluster: ClusterOptions,
+    kill_switch_file: str | None,
     out: str,
     as_json: bool,
+    license_path: str | None = None,
     **given: Any,
 ) -> int:
-    report = decide_into(
+    clock = clock_from(os.environ)
+    settings, catalog = settings_from(decision, target)
+    hands = hands_for(cluster, clock, settings, catalog, license_path, kill_switch_file) if apply else None
+    report, applied = _decide(
         Path(out),
         telemetry=telemetry.of(target, cluster),
-        target=target,
-        clock=clock_from(os.environ),
-        apply=apply_request(requested=apply),
+        settings=settings,
+        catalog=catalog,
+        clock=clock,
+        apply=apply_request(hands),
+        kill_switch_file=kill_switch_file,
+        hands=hands if isinstance(hands, Hands) else None,
         **given,
     )
     if as_json:
@@ -111,36 +124,44 @@ def _run(
     else:
         print_answer(report.answer)
         say(summary_line(report))
-    if apply:
-        refuse_apply(KillSwitch(active=report.kill_switch_active, signal=report.kill_switch_signal))
-    return 0
+        if applied is not None:
+            show(applied, out, as_json=False)
+    if isinstance(hands, str):
+        refuse_apply(KillSwitch(active=report.kill_switch_active, signal=report.kill_switch_signal), hands)
+    return 0 if applied is None else ended(applied, None)
 
 
-def decide_into(
+def decide_into(out: Path, *, decision: DecisionChoice, target: Target, **given: Any) -> ClosedLoopReport:
+    """Run the loop once over the telemetry asked for, into the folder ``out``, and change nothing."""
+    settings, catalog = settings_from(decision, target)
+    return _decide(out, settings=settings, catalog=catalog, **given).report
+
+
+def _decide(
     out: Path,
     *,
     telemetry: TelemetryChoice,
-    decision: DecisionChoice,
-    target: Target,
+    settings: LoopSettings,
+    catalog: CatalogUse,
     gpus: float | None,
     gpu_hour_usd: float | None,
     clock: Clock,
     apply: ApplyRequest = NO_APPLY,
     kill_switch_file: str | None = None,
     name: str | None = None,
-) -> ClosedLoopReport:
-    """Run the loop once over the telemetry asked for, into the folder ``out``."""
+    hands: Hands | None = None,
+) -> ClosedLoopDone:
     store = FolderStore(out)
-    settings, catalog = settings_from(decision, target)
     with reading(telemetry, clock) as what:
         job = ClosedLoopJob(
             name=name,
             settings=msgspec.structs.replace(settings, cluster_knobs=dict(what.knobs)),
             apply=apply,
-            kill_switch=kill_switch_look(kill_switch_file, what.cluster, target.namespace),
+            kill_switch=kill_switch_look(kill_switch_file, what.cluster, settings.target.namespace),
             catalog=catalog,
             cost=CostModel(gpus=gpus, gpu_hour_usd=gpu_hour_usd),
             provenance=provenance(),
+            hands=hands if isinstance(hands, Hands) else None,
         )
         return run_closed_loop(store, what, job, clock)
 

@@ -11,10 +11,12 @@ import msgspec
 from modekeeper.artifacts.canonical import canonical_digest
 from modekeeper.artifacts.provenance import provenance
 from modekeeper.artifacts.store import FolderStore
+from modekeeper.cli.applying import ended
 from modekeeper.cli.clocks import clock_from
 from modekeeper.cli.cluster_options import ClusterOptions
 from modekeeper.cli.console import print_answer, print_json, say, warn
 from modekeeper.cli.deciding import apply_request, kill_switch_look, refuse_apply, settings_from
+from modekeeper.cli.hands import audit_for, hands_for
 from modekeeper.cli.options import (
     DURATION,
     DecisionChoice,
@@ -31,8 +33,10 @@ from modekeeper.cli.sources import opened
 from modekeeper.cli.stopping import stop_on_signals
 from modekeeper.cli.telemetry_options import TelemetryChoice, live_options, telemetry_options
 from modekeeper.model.decision import Target
+from modekeeper.reports.folder.acting import Hands
+from modekeeper.reports.folder.watch_folder import one_writer
 from modekeeper.reports.folder.watch_report import WatchRollUp, watch_report
-from modekeeper.reports.folder.watch_session import WatchPlan, WatchSession, one_writer
+from modekeeper.reports.folder.watch_session import WatchPlan, WatchSession
 from modekeeper.value.opportunity import CostModel
 
 __all__ = ["closed_loop_watch", "watch"]
@@ -81,10 +85,11 @@ def _command(out: str, *lines: str) -> click.Command:
 
         Each iteration reads what has been added since, and has a folder of its own; watch_latest.json rolls them
         up. SIGINT and SIGTERM finish the iteration. The same command with the same --out goes on where the last one
-        stopped. Without the licensed package --apply is refused after one iteration, with the reason in its artifacts.
+        stopped. With --apply and the licensed package, what stands in the plan is applied and its effect measured; a
+        change that does harm is taken back. Without that package --apply is refused after one iteration, with the
+        reason in its artifacts.
         """
-        del license_path  # the door in the licensed package reads it
-        return _watch(apply=not dry_run, **given)
+        return _watch(apply=not dry_run, license_path=license_path, **given)
 
     return command
 
@@ -116,6 +121,7 @@ def _watch(
     keep: int,
     fresh: bool,
     kill_switch_file: str | None,
+    license_path: str | None,
     out: str,
     as_json: bool,
 ) -> int:
@@ -123,6 +129,7 @@ def _watch(
     store = FolderStore(Path(out))
     telemetry = telemetry.of(target, cluster)
     settings, catalog = settings_from(decision, target)
+    hands = hands_for(cluster, clock, settings, catalog, license_path, kill_switch_file) if apply else None
     with (
         one_writer(store),
         stop_on_signals() as stop,
@@ -135,13 +142,15 @@ def _watch(
             watched=canonical_digest(msgspec.structs.replace(telemetry, follow=False, cluster=which)),
             settings=msgspec.structs.replace(settings, cluster_knobs=dict(open_telemetry.knobs)),
             interval_s=interval,
-            max_iterations=1 if apply else max_iterations,
+            max_iterations=1 if isinstance(hands, str) else max_iterations,
             keep=keep,
-            apply=apply_request(requested=apply),
+            apply=apply_request(hands),
             kill_switch=kill_switch_look(kill_switch_file, open_telemetry.cluster, target.namespace),
             catalog=catalog,
             cost=CostModel(gpus=gpus, gpu_hour_usd=gpu_hour_usd),
             provenance=provenance(),
+            hands=hands if isinstance(hands, Hands) else None,
+            audit=audit_for(cluster, clock, target, store.root) if apply or telemetry.source == "k8s" else None,
         )
         session = WatchSession(
             store,
@@ -155,7 +164,10 @@ def _watch(
         if session.resumed_from is not None:
             warn(f"going on after iteration {session.resumed_from} in {out} (--fresh starts anew)")
         final = session.run(stop, lambda roll_up: _show_iteration(roll_up, quiet=as_json))
-    return _finished(store, final, apply=apply, as_json=as_json)
+    _show_end(store, final, as_json=as_json)
+    if isinstance(hands, str):
+        refuse_apply(final.apply.kill_switch, hands)
+    return 0 if session.refusal is None else ended(session.refusal, None)
 
 
 def _show_iteration(roll_up: WatchRollUp, *, quiet: bool) -> None:
@@ -174,7 +186,7 @@ def _show_iteration(roll_up: WatchRollUp, *, quiet: bool) -> None:
     sys.stdout.flush()
 
 
-def _finished(store: FolderStore, final: WatchRollUp, *, apply: bool, as_json: bool) -> int:
+def _show_end(store: FolderStore, final: WatchRollUp, *, as_json: bool) -> None:
     report = watch_report(store, final)
     if as_json:
         print_json(report)
@@ -186,6 +198,3 @@ def _finished(store: FolderStore, final: WatchRollUp, *, apply: bool, as_json: b
             f"Stopped after iteration {report.iterations} ({report.stop_reason}). "
             f"Everything up to it is in {store.root.as_posix()}."
         )
-    if apply:
-        refuse_apply(final.apply.kill_switch)
-    return 0

@@ -38,6 +38,8 @@ class GateCase(msgspec.Struct, frozen=True, kw_only=True):
     """Shortest time between two changes by one chord, where the user asked for more than the catalog does."""
     metrics_seen: frozenset[str] | None = None
     """Metrics the passport watches that the telemetry carried so far; looked at where a change enters a plan."""
+    cooldown_factor: int = 1
+    """So many times the cooldown: doubled whenever a change by this chord had to be taken back."""
     last_good: Mapping[str, float] = {}
     """Values the job ran with when it was last seen healthy, by knob name."""
     approve_advanced: bool = False

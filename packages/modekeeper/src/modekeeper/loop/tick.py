@@ -10,6 +10,7 @@ from modekeeper.gates.proposal import PROPOSAL_GATES
 from modekeeper.loop.settings import LoopSettings
 from modekeeper.model.decision import Plan, Proposal
 from modekeeper.model.mode import Mode
+from modekeeper.model.outcome import Outcome, OutcomeState
 from modekeeper.model.signal import Signal
 from modekeeper.model.trace import Decision, DecisionStatus, TickTrigger, TraceEvent
 from modekeeper.modes.machine import Instant, ModeState, step
@@ -25,6 +26,8 @@ __all__ = ["LoopState", "TickInput", "tick"]
 
 NOTHING_PLANNED = build_plan(())
 _QUIET_MODES = (Mode.NORMAL, Mode.RECOVER)
+_OPEN = (OutcomeState.PENDING, OutcomeState.WORSE)
+"""A change that is still being judged, or must be taken back."""
 
 
 class TickInput(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,6 +54,11 @@ class LoopState(msgspec.Struct, frozen=True, kw_only=True):
     standing: tuple[Decision, ...] = ()
     """The decisions that stand: in trouble the last ones that were let into the plan, else the last ones."""
     plan: Plan = NOTHING_PLANNED
+    outcome: Outcome | None = None
+    """What became of the last change that was applied. Once the job is in NORMAL and it is judged, it is forgotten:
+    the next trouble is another one."""
+    cooldown_factor: dict[str, int] = {}
+    """By chord, how many times its cooldown counts: doubled each time a change of it was taken back."""
 
 
 def tick(state: LoopState, given: TickInput, settings: LoopSettings) -> tuple[LoopState, TraceEvent]:
@@ -63,7 +71,11 @@ def tick(state: LoopState, given: TickInput, settings: LoopSettings) -> tuple[Lo
     modes, transition = step(state.modes, given.said, given.at)
     crowd = modes.crowd if modes.mode is Mode.BURST else ()
     situation = Situation(
-        transition=transition, signals=(*modes.standing, *crowd), known=state.known, last_good=state.last_good
+        transition=transition,
+        signals=(*modes.standing, *crowd),
+        known=state.known,
+        last_good=state.last_good,
+        outcome=state.outcome,
     )
     limits = limits_under(settings.limits, settings.passport)
     proposals = propose(situation, settings.catalog, limits, policy=settings.policy)
@@ -72,15 +84,18 @@ def tick(state: LoopState, given: TickInput, settings: LoopSettings) -> tuple[Lo
     planned = [decision.proposal for decision in standing if decision.status is DecisionStatus.PLANNED]
     changes = [ApprovedChange(target=settings.target, proposal=proposal) for proposal in planned]
     plan = build_plan(changes, passport_ref(settings.passport)) if changes else NOTHING_PLANNED
+    judging = state.outcome is not None and state.outcome.state in _OPEN
     after = LoopState(
         ticks=state.ticks + 1,
         modes=modes,
         known=state.known,
         metrics_seen=state.metrics_seen,
-        last_good=healthy_values(situation) if modes.mode is Mode.NORMAL else state.last_good,
+        last_good=healthy_values(situation) if modes.mode is Mode.NORMAL and not judging else state.last_good,
         planned_at_ms=_planned_at(state.planned_at_ms, decisions, given.at),
         standing=standing,
         plan=plan,
+        outcome=state.outcome if judging or modes.mode is not Mode.NORMAL else None,
+        cooldown_factor=state.cooldown_factor,
     )
     event = TraceEvent(
         tick=after.ticks,
@@ -95,6 +110,7 @@ def tick(state: LoopState, given: TickInput, settings: LoopSettings) -> tuple[Lo
         chord_id=decisions[0].proposal.chord_id,
         decisions=decisions,
         plan_digest=plan.digest if plan.items else None,
+        outcome=msgspec.UNSET if state.outcome is None else state.outcome,
     )
     return after, event
 
@@ -131,6 +147,7 @@ def _decide(
         workload_changed_at_ms=changed_at_ms,
         relocked_at_ms=state.planned_at_ms.get(RELOCK_CHORD, ()),
         cooldown_s=settings.cooldown_s,
+        cooldown_factor=state.cooldown_factor.get(proposal.chord_id, 1),
         approve_advanced=settings.approve_advanced,
         into_plan=True,
         metrics_seen=frozenset(state.metrics_seen),
