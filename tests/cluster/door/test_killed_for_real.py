@@ -1,7 +1,7 @@
 """``kill -9`` of a process in the door, at every step and at any time: the files tell what happened, and all goes back.
 
-The process that is killed is a real one, and so is the API server that may have its last request. A request that is
-under way outlives its client: it is waited for before anything is compared.
+The process that is killed is a real one, and so is the API server that may have its last request. A kubectl that is
+under way outlives the door that started it, and holds its lock: it is waited for before anything is compared.
 """
 
 import os
@@ -13,15 +13,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.cluster.control_plane import wait_until
 from tests.cluster.door.stages import Applying, Client, Stage, applying, clients
 from tests.cluster.door.zygote import DONE, POINTS
 from tests.cluster.door.zygotes import Zygote, starting
 
 from modekeeper.artifacts.contracts.k8s_apply import Operation
 from modekeeper.model.decision import Actuation
+from modekeeper.model.errors import RefusedError
 from modekeeper_pro.door.journal import WriteState
 from modekeeper_pro.door.rollback import rollback
-from modekeeper_pro.door.runs import settled
+from modekeeper_pro.door.runs import locked, settled
 
 SHARE = float(os.environ.get("MODEKEEPER_HEAVY_SHARE", "1.0"))
 SEED = 20_260_131
@@ -73,9 +75,18 @@ def one_kill(zygote: Zygote, folder: Path, client: Client, **killed: Any) -> int
     return ended
 
 
+def is_free(door: Applying) -> bool:
+    try:
+        with locked(door.ports):
+            return True
+    except RefusedError:
+        return False
+
+
 def told_exactly(door: Applying, original: dict[Any, Any], since: int) -> int:
     """How many writes stand: the files name just those whose objects changed, each with its receipt."""
-    written = door.stage.written(since)  # also what was under way when its client was killed
+    wait_until(lambda: is_free(door), "nothing of the killed process goes on", 30)
+    written = door.stage.written(since)
     told = settled(door.ports)
     standing = told.standing(door.plan.digest)
     names = {"metadata": "record", "spec": "template"}
@@ -97,7 +108,7 @@ def killed_and_back(zygote: Zygote, folder: Path, client: Client, **killed: Any)
         since = stage.position()
         assert zygote.run(door, "api", "apply") == DONE
         ended = zygote.run(door, client, "rollback", **killed)
-        assert stage.written(since) >= 3
+        wait_until(lambda: is_free(door), "nothing of the killed process goes on", 30)
         rollback(None, door.ports)
         assert stage.annotations() == original
         assert door.receipts() == stage.written(since) == 6
@@ -114,6 +125,31 @@ def test_killed_in_the_door(  # noqa: PLR0917 - fixtures
 
 def test_killed_while_kubectl_writes(zygote: Zygote, at_rest: Stage, tmp_path: Path) -> None:
     assert one_kill(zygote, tmp_path, "kubectl", point="6 write", count=2, after=True) == KILLED
+
+
+SLOW_KUBECTL = """#!/bin/sh
+case "$*" in
+*--dry-run*) ;;
+*patch*) touch {flag}; sleep 1 ;;
+esac
+exec {kubectl} "$@"
+"""
+
+
+def test_a_kubectl_that_outlives_the_door_is_waited_for(zygote: Zygote, at_rest: Stage, tmp_path: Path) -> None:
+    """Else it would be taken for one that did nothing, and its write would have no receipt."""
+    flag, slow = tmp_path / "it-began", tmp_path / "kubectl"
+    slow.write_text(SLOW_KUBECTL.format(flag=flag, kubectl=at_rest.plane.binaries / "kubectl"))
+    slow.chmod(0o755)
+    original = at_rest.annotations()
+    with door_of(at_rest, tmp_path) as door:
+        since = at_rest.position()
+        assert zygote.run(door, "kubectl", "apply", kubectl=str(slow), once=str(flag), after_s=0.1) == KILLED
+        with pytest.raises(RefusedError, match="Another apply"):
+            rollback(None, door.ports)
+        assert told_exactly(door, original, since) == 1
+        assert rollback(None, door.ports).ok
+    assert at_rest.annotations() == original
 
 
 def test_a_rollback_is_killed(zygote: Zygote, at_rest: Stage, tmp_path: Path) -> None:

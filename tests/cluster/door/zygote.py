@@ -5,7 +5,8 @@ killed sends itself SIGKILL, in the middle of whatever it does: nothing is tidie
 given back but by the kernel.
 
     {"folder": …, "kubeconfig": …, "environment": {…}, "client": "api", "operation": "apply", "plan": path,
-     "verification": path, "point": "receipt", "count": 2, "after": true, "after_s": null}
+     "verification": path, "point": "receipt", "count": 2, "after": true, "after_s": null,
+     "once": path of a file that is waited for}
 """
 
 import json
@@ -121,6 +122,8 @@ def main() -> None:
                 status = child(asked)
             finally:
                 os._exit(status)
+        while asked.get("once") is not None and not Path(asked["once"]).exists():
+            time.sleep(0.01)
         if asked.get("after_s") is not None:
             time.sleep(asked["after_s"])
             os.kill(number, signal.SIGKILL)

@@ -29,14 +29,16 @@ class Zygote:
         self.begin(door, client, operation, **killed)
         return self.ended()
 
-    def begin(self, door: Applying, client: Client, operation: str, **killed: Any) -> None:
+    def begin(
+        self, door: Applying, client: Client, operation: str, *, kubectl: str | None = None, **killed: Any
+    ) -> None:
         plane = self.stage.plane
         (door.folder / "plan.json").write_bytes(document(door.plan))
         (door.folder / "verification.json").write_bytes(door.verification)
         asked = {
             "folder": str(door.folder),
             "kubeconfig": str(plane.kubeconfig("admin")),
-            "environment": plane.environment("admin") | {"KUBECTL": str(plane.binaries / "kubectl")},
+            "environment": plane.environment("admin") | {"KUBECTL": kubectl or str(plane.binaries / "kubectl")},
             "client": client,
             "operation": operation,
             "plan": str(door.folder / "plan.json"),

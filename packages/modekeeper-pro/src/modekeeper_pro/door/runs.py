@@ -141,7 +141,7 @@ def _target(write: PlannedWrite) -> Target:
 
 @contextmanager
 def locked(ports: DoorPorts) -> Iterator[None]:
-    """One run at a time in one folder.
+    """One run at a time in one folder; a program that makes a write holds the lock as well, until it has ended.
 
     Raises:
         RefusedError: another one is under way.
@@ -157,6 +157,7 @@ def locked(ports: DoorPorts) -> Iterator[None]:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise RefusedError("Another apply or rollback works in this folder. Wait until it is done.") from None
+        os.set_inheritable(handle, True)  # noqa: FBT003 - positional only
         yield
     finally:
         os.close(handle)

@@ -32,9 +32,15 @@ class Finished(NamedTuple):
 
 @contextmanager
 def running(
-    words: Sequence[str], environment: Mapping[str, str], stdin: int | IO[bytes] = subprocess.DEVNULL
+    words: Sequence[str],
+    environment: Mapping[str, str],
+    stdin: int | IO[bytes] = subprocess.DEVNULL,
+    *,
+    inherits: bool = False,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """A program in a process group of its own, which has ended when the block is left.
+
+    ``inherits``: it keeps the files open that were made inheritable (``os.set_inheritable``), and so their locks.
 
     Raises:
         OSError: it could not be started.
@@ -46,6 +52,7 @@ def running(
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         start_new_session=True,
+        close_fds=not inherits,
     )
     try:
         yield process
@@ -61,15 +68,19 @@ def run_program(
     max_bytes: int,
     stdin: bytes | None = None,
     stopped: Callable[[], bool] = lambda: False,
+    inherits: bool = False,
 ) -> Finished:
     """Run a program to its end, or end it after ``timeout_s`` seconds or once ``stopped`` says so.
+
+    ``inherits`` as in :func:`running`.
 
     Raises:
         OSError: it could not be started.
         OutputTooLargeError: it wrote more than ``max_bytes`` to one of its outputs.
     """
     end_s = time.monotonic() + timeout_s
-    with running(words, environment, subprocess.PIPE if stdin is not None else subprocess.DEVNULL) as process:
+    source = subprocess.PIPE if stdin is not None else subprocess.DEVNULL
+    with running(words, environment, source, inherits=inherits) as process:
         kept = _collect(process, stdin or b"", end_s, max_bytes, stopped)
         if kept is None:
             return Finished(None, b"", b"")

@@ -72,7 +72,10 @@ class KubectlWriter:
         if self._closed.is_set():
             raise ClusterUnreachableError("The connection to the cluster is closed.")
         try:
-            done = self._program.run(*_words(change), timeout_s=self._timeout_s, stopped=self._closed.is_set)
+            # Where this process is killed, kubectl goes on: it holds the lock of the folder until it is done.
+            done = self._program.run(
+                *_words(change), timeout_s=self._timeout_s, stopped=self._closed.is_set, inherits=True
+            )
         except OutputTooLargeError:
             raise ClusterUnreachableError(f"kubectl, asked to {asked}, printed more than any object.") from None
         if done.returncode is None:

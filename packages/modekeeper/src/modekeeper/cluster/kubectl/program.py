@@ -45,8 +45,17 @@ class KubectlProgram:
         limit = "0" if timeout_s is None else f"{max(1, round(timeout_s))}s"
         return [*self._words, f"--request-timeout={limit}", *words]
 
-    def run(self, *words: str, timeout_s: float, stopped: Callable[[], bool], stdin: bytes | None = None) -> Finished:
+    def run(
+        self,
+        *words: str,
+        timeout_s: float,
+        stopped: Callable[[], bool],
+        stdin: bytes | None = None,
+        inherits: bool = False,
+    ) -> Finished:
         """One run, ended ``GRACE_S`` after its deadline, or once ``stopped``: then it has no return code.
+
+        ``inherits``: it holds the locks of files that were made inheritable as long as it runs.
 
         Raises:
             ClusterConfigError: it could not be started.
@@ -60,6 +69,7 @@ class KubectlProgram:
                 max_bytes=MAX_ANSWER_BYTES,
                 stdin=stdin,
                 stopped=stopped,
+                inherits=inherits,
             )
         except OSError as error:
             why = (error.strerror or str(error)).lower()
