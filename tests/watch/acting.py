@@ -28,11 +28,12 @@ from modekeeper.loop.settings import LoopSettings
 from modekeeper.model.cluster import ObjectRef
 from modekeeper.model.decision import Target
 from modekeeper.model.workload import WORKLOAD_KINDS
+from modekeeper.passports.templates import default_passport
 from modekeeper.policy.catalog import load_default
 from modekeeper.ports.actuator import ApplyOrder, ClusterWay
 from modekeeper.ports.clock import Clock
 from modekeeper.reports.folder.acting import Hands
-from modekeeper.reports.folder.decision_facts import CatalogUse
+from modekeeper.reports.folder.decision_facts import BUILT_IN, CatalogUse
 from modekeeper.reports.folder.watch_acts import Audit
 from modekeeper.reports.folder.watch_report import WatchRollUp
 from modekeeper.reports.folder.watch_session import WatchPlan, WatchSession
@@ -153,6 +154,8 @@ class World:
             reader=lambda: nullcontext(self.cluster),
             kubectl=lambda: KubectlVersion(error="not there"),
             way=ClusterWay(),
+            passport=default_passport(),
+            passport_source=BUILT_IN,
             kill_switch_file=str(self.folder / "stop"),
             environment={},
         )

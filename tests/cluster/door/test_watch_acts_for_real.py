@@ -61,7 +61,14 @@ class RealWorld(World):
 
     def hands(self) -> Hands:
         options = ClusterOptions(kubeconfig=str(self.plane.kubeconfig("admin")), request_timeout_s=20)
-        made = hands.hands_for(options, self.clock, self.settings, CatalogUse(source="built-in", trusted=True), str(self.folder / "licence.json"), None)
+        made = hands.hands_for(
+            options,
+            self.clock,
+            self.settings,
+            CatalogUse(source="built-in", trusted=True),
+            license_path=str(self.folder / "licence.json"),
+            kill_switch_file=None,
+        )
         assert isinstance(made, Hands)
         return made
 

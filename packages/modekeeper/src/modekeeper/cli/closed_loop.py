@@ -107,7 +107,11 @@ def _run(
 ) -> int:
     clock = clock_from(os.environ)
     settings, catalog = settings_from(decision, target)
-    hands = hands_for(cluster, clock, settings, catalog, license_path, kill_switch_file) if apply else None
+    hands = (
+        hands_for(cluster, clock, settings, catalog, license_path=license_path, kill_switch_file=kill_switch_file)
+        if apply
+        else None
+    )
     report, applied = _decide(
         Path(out),
         telemetry=telemetry.of(target, cluster),

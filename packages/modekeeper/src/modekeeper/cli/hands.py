@@ -30,6 +30,7 @@ def hands_for(
     clock: Clock,
     settings: LoopSettings,
     catalog: CatalogUse,
+    *,
     license_path: str | None,
     kill_switch_file: str | None,
 ) -> Hands | str:

@@ -129,7 +129,11 @@ def _watch(
     store = FolderStore(Path(out))
     telemetry = telemetry.of(target, cluster)
     settings, catalog = settings_from(decision, target)
-    hands = hands_for(cluster, clock, settings, catalog, license_path, kill_switch_file) if apply else None
+    hands = (
+        hands_for(cluster, clock, settings, catalog, license_path=license_path, kill_switch_file=kill_switch_file)
+        if apply
+        else None
+    )
     with (
         one_writer(store),
         stop_on_signals() as stop,

@@ -70,20 +70,23 @@ class Engine:
                 break
             position = index - first
             at = Instant(index=index, step=block.step_at(position), ts_ms=int(block.ts_ms[position]))
-            while announced and announced[0][0] <= index:
-                self._state = _told(self._state, announced.pop(0)[1])
-            while appearing and appearing[0][0] <= index:
-                self._state = _seen(self._state, appearing.pop(0)[1])
+            self._take_in(announced, appearing, index)
             if index in judged:
                 self._state = msgspec.structs.replace(self._state, outcome=judged[index])
             yield self._tick(TickInput(at=at, trigger=trigger, said=tuple(said.get(index, ()))))
             if index == next_said:
                 next_said = next(speaking)
-        for _, knobs in announced:
-            self._state = _told(self._state, knobs)
-        for _, metric in appearing:
-            self._state = _seen(self._state, metric)
+        self._take_in(announced, appearing, last)
         self._last = Instant(index=last, step=block.step_at(len(block) - 1), ts_ms=int(block.ts_ms[-1]))
+
+    def _take_in(
+        self, announced: list[tuple[int, dict[str, float]]], appearing: list[tuple[int, str]], upto: int
+    ) -> None:
+        """What the job has said of its knobs up to a sample, and which watched metrics have shown up by then."""
+        while announced and announced[0][0] <= upto:
+            self._state = _told(self._state, announced.pop(0)[1])
+        while appearing and appearing[0][0] <= upto:
+            self._state = _seen(self._state, appearing.pop(0)[1])
 
     def finish(self) -> TraceEvent:
         """The last tick: the input is over."""
