@@ -55,7 +55,9 @@ def rollback(*, cluster: ClusterOptions, out: str, as_json: bool, **given: Any) 
     options, clock, store, files = _Options(**given), clock_from(os.environ), FolderStore(Path(out)), Given()
     way, actuator = cluster_way(cluster), find_actuator()
     undo_path = options.undo_path or (store.root / UNDO).as_posix()
-    undo_file = files.file(undo_path, "a rollback plan")
+    # Whoever applied it keeps a way back of its own in --out; without one there must be a plan to take back.
+    needed = options.undo_path is not None or isinstance(actuator, str) or os.path.lexists(undo_path)
+    undo_file = files.file(undo_path, "a rollback plan") if needed else None
     undo = files.parsed(undo_file, parse_rollback_plan)
     plan_file = files.file(options.plan_path, "a plan")
     plan = files.parsed(plan_file, parse_plan)
@@ -90,6 +92,8 @@ def rollback(*, cluster: ClusterOptions, out: str, as_json: bool, **given: Any) 
     )
     report = attempt(ApplyRun(store, asked, clock), verdicts, actuator, order, error=files.error)
     show(report, out, as_json=as_json)
+    if report.apply_ok and report.plan_digest is None:
+        raise BadInputError(f"nothing was applied from {out!r}. Name the --out of the apply that is to be taken back.")
     return ended(report, files.error)
 
 
