@@ -30,6 +30,7 @@ LIMITS = {WORKERS: (1, 128), PREFETCH: (1, 64)}
 """The knobs there are, and the whole numbers each can take."""
 MOST_READERS = 256
 """More reads than this are never under way, whatever the knobs multiply to."""
+LONGEST_MS = 60_000
 BATCH_POINTS = 16
 BAD_DAYS = ("none", "slow", "crowded")
 
@@ -54,7 +55,7 @@ class Settings:
     """Reading one batch from the storage."""
     bad_day: str = "none"
     """``slow``: from ``bad_day_step`` on a read takes ``slow_read_ms``, and more reads at once help. ``crowded``: so it
-    does, and beyond ``streams`` reads at once each one more makes all of them slower, so that more harm."""
+    does, and for each read beyond ``streams`` that is under way when it begins ``slow_read_ms`` longer: more harm."""
     bad_day_step: int = 250
     slow_read_ms: float = 52.0
     streams: int = 4
@@ -90,8 +91,9 @@ def settings_from(environment: dict[str, str]) -> Settings:
     for name, size in sizes.items():
         if not 1 <= size <= MOST_READERS:
             raise SettingError(f"{name} is {size}, and takes 1 to {MOST_READERS}")
-    if min(made.compute_ms, made.read_ms, made.slow_read_ms) < 0:
-        raise SettingError("COMPUTE_MS, READ_MS and SLOW_READ_MS cannot be negative")
+    for name in ("compute_ms", "read_ms", "slow_read_ms"):
+        if not 0 <= getattr(made, name) <= LONGEST_MS:
+            raise SettingError(f"{name.upper()} is {getattr(made, name)}, and takes 0 to {LONGEST_MS}")
     return made
 
 

@@ -62,10 +62,10 @@ class ExampleJob:
         wait_until(self._is_settled, "the rollout is over")
 
     def _is_settled(self) -> bool:
-        found = self.object()
+        found = self.workload()
         return bool(found["status"].get("observedGeneration") == found["metadata"]["generation"])
 
-    def object(self) -> dict[str, Any]:
+    def workload(self) -> dict[str, Any]:
         path = f"/apis/apps/v1/namespaces/{self.namespace}/deployments/{NAME}"
         found: dict[str, Any] = self.plane.request("admin", path).body
         return found

@@ -46,7 +46,7 @@ def job(control_plane: ControlPlane, node: Node, namespace: str, tmp_path: Path)
 @pytest.mark.parametrize("rounds", [1, pytest.param(20, marks=pytest.mark.heavy)])
 def test_each_is_seen_by_the_running_pod_and_taken_back_to_the_byte(job: ExampleJob, rounds: int) -> None:
     pod = job.pod()
-    before = (annotations(pod), annotations(job.object()), job.object()["spec"])
+    before = (annotations(pod), annotations(job.workload()), job.workload()["spec"])
     seen: list[Seen] = []
     for number in range(1, rounds + 1):
         value = BEGINS_WITH + number
@@ -57,12 +57,12 @@ def test_each_is_seen_by_the_running_pod_and_taken_back_to_the_byte(job: Example
         job.mk("k8s", "apply", *files, "--out", out)
         told_ms = when_told(job, pod, value, began_ms)
         seen.append(Seen((told_ms - began_ms) / 1000, (told_ms - written_ms(job, out)) / 1000))
-        assert (annotations(job.pod())[KEY], annotations(job.object())[KEY]) == (str(value), str(value))
+        assert (annotations(job.pod())[KEY], annotations(job.workload())[KEY]) == (str(value), str(value))
 
         back_ms = now_ms()
         job.mk("k8s", "rollback", "--out", out)
         when_told(job, pod, BEGINS_WITH, back_ms)
-        after = (annotations(job.pod()), annotations(job.object()), job.object()["spec"])
+        after = (annotations(job.pod()), annotations(job.workload()), job.workload()["spec"])
         assert after == before
     now = job.pod()
     assert now["metadata"]["uid"] == pod["metadata"]["uid"]
