@@ -64,7 +64,7 @@ def annotations(path: Path, **knobs: object) -> Path:
 
 
 def wait_ms(records: list[dict[str, Any]]) -> float:
-    return statistics.mean(record["data_wait_ms"] for record in records)
+    return float(statistics.mean(record["data_wait_ms"] for record in records))
 
 
 def test_each_step_says_how_it_went_and_with_which_knobs() -> None:
