@@ -10,10 +10,12 @@ import msgspec
 from modekeeper.artifacts.contracts.reports import ClosedLoopReport
 from modekeeper.artifacts.provenance import provenance
 from modekeeper.artifacts.store import FolderStore
+from modekeeper.cli.applying import ended, show
 from modekeeper.cli.clocks import clock_from
 from modekeeper.cli.cluster_options import ClusterOptions
 from modekeeper.cli.console import print_answer, print_json, say
 from modekeeper.cli.deciding import apply_request, kill_switch_look, refuse_apply, settings_from
+from modekeeper.cli.hands import hands_for
 from modekeeper.cli.options import (
     DecisionChoice,
     apply_option,
@@ -31,7 +33,8 @@ from modekeeper.gates.kill_switch import KillSwitch
 from modekeeper.loop.apply_request import NO_APPLY, ApplyRequest
 from modekeeper.model.decision import Target
 from modekeeper.ports.clock import Clock
-from modekeeper.reports.folder.closed_loop_run import ClosedLoopJob, run_closed_loop
+from modekeeper.reports.folder.acting import Hands
+from modekeeper.reports.folder.closed_loop_run import ClosedLoopDone, ClosedLoopJob, run_closed_loop
 from modekeeper.value.opportunity import CostModel
 
 __all__ = ["decide_into", "plan", "run"]
@@ -84,26 +87,40 @@ def run(dry_run: bool, license_path: str | None, **given: Any) -> int:
     Without the licensed package --apply is refused: the plan is still written, with the reason, and the exit code
     is 2.
     """
-    del license_path  # the door in the licensed package reads it; here there is nothing it could open
-    return _run(apply=not dry_run, **given)
+    return _run(apply=not dry_run, license_path=license_path, **given)
 
 
 def _run(
     *,
     apply: bool,
     telemetry: TelemetryChoice,
+    decision: DecisionChoice,
     target: Target,
     cluster: ClusterOptions,
+    kill_switch_file: str | None,
     out: str,
     as_json: bool,
+    license_path: str | None = None,
     **given: Any,
 ) -> int:
-    report = decide_into(
+    clock, hands = clock_from(os.environ), None
+    if apply:
+        hands = hands_for(
+            cluster,
+            clock,
+            license_path=license_path,
+            approve_advanced=decision.approve_advanced,
+            kill_switch_file=kill_switch_file,
+        )
+    report, applied = _decide(
         Path(out),
         telemetry=telemetry.of(target, cluster),
+        decision=decision,
         target=target,
-        clock=clock_from(os.environ),
+        clock=clock,
         apply=apply_request(requested=apply),
+        kill_switch_file=kill_switch_file,
+        hands=hands,
         **given,
     )
     if as_json:
@@ -111,12 +128,19 @@ def _run(
     else:
         print_answer(report.answer)
         say(summary_line(report))
-    if apply:
+        if applied is not None:
+            show(applied, out, as_json=False)
+    if apply and hands is None:
         refuse_apply(KillSwitch(active=report.kill_switch_active, signal=report.kill_switch_signal))
-    return 0
+    return 0 if applied is None else ended(applied, None)
 
 
-def decide_into(
+def decide_into(out: Path, **given: Any) -> ClosedLoopReport:
+    """Run the loop once over the telemetry asked for, into the folder ``out``, and change nothing."""
+    return _decide(out, **given).report
+
+
+def _decide(
     out: Path,
     *,
     telemetry: TelemetryChoice,
@@ -128,8 +152,8 @@ def decide_into(
     apply: ApplyRequest = NO_APPLY,
     kill_switch_file: str | None = None,
     name: str | None = None,
-) -> ClosedLoopReport:
-    """Run the loop once over the telemetry asked for, into the folder ``out``."""
+    hands: Hands | None = None,
+) -> ClosedLoopDone:
     store = FolderStore(out)
     settings, catalog = settings_from(decision, target)
     with reading(telemetry, clock) as what:
@@ -141,6 +165,7 @@ def decide_into(
             catalog=catalog,
             cost=CostModel(gpus=gpus, gpu_hour_usd=gpu_hour_usd),
             provenance=provenance(),
+            hands=hands,
         )
         return run_closed_loop(store, what, job, clock)
 

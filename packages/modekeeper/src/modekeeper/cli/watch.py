@@ -11,10 +11,12 @@ import msgspec
 from modekeeper.artifacts.canonical import canonical_digest
 from modekeeper.artifacts.provenance import provenance
 from modekeeper.artifacts.store import FolderStore
+from modekeeper.cli.applying import ended
 from modekeeper.cli.clocks import clock_from
 from modekeeper.cli.cluster_options import ClusterOptions
 from modekeeper.cli.console import print_answer, print_json, say, warn
 from modekeeper.cli.deciding import apply_request, kill_switch_look, refuse_apply, settings_from
+from modekeeper.cli.hands import hands_for
 from modekeeper.cli.options import (
     DURATION,
     DecisionChoice,
@@ -81,10 +83,11 @@ def _command(out: str, *lines: str) -> click.Command:
 
         Each iteration reads what has been added since, and has a folder of its own; watch_latest.json rolls them
         up. SIGINT and SIGTERM finish the iteration. The same command with the same --out goes on where the last one
-        stopped. Without the licensed package --apply is refused after one iteration, with the reason in its artifacts.
+        stopped. With --apply and the licensed package, what stands in the plan is applied and its effect measured; a
+        change that does harm is taken back. Without that package --apply is refused after one iteration, with the
+        reason in its artifacts.
         """
-        del license_path  # the door in the licensed package reads it
-        return _watch(apply=not dry_run, **given)
+        return _watch(apply=not dry_run, license_path=license_path, **given)
 
     return command
 
@@ -116,10 +119,19 @@ def _watch(
     keep: int,
     fresh: bool,
     kill_switch_file: str | None,
+    license_path: str | None,
     out: str,
     as_json: bool,
 ) -> int:
-    clock = clock_from(os.environ)
+    clock, hands = clock_from(os.environ), None
+    if apply:
+        hands = hands_for(
+            cluster,
+            clock,
+            license_path=license_path,
+            approve_advanced=decision.approve_advanced,
+            kill_switch_file=kill_switch_file,
+        )
     store = FolderStore(Path(out))
     telemetry = telemetry.of(target, cluster)
     settings, catalog = settings_from(decision, target)
@@ -135,13 +147,14 @@ def _watch(
             watched=canonical_digest(msgspec.structs.replace(telemetry, follow=False, cluster=which)),
             settings=msgspec.structs.replace(settings, cluster_knobs=dict(open_telemetry.knobs)),
             interval_s=interval,
-            max_iterations=1 if apply else max_iterations,
+            max_iterations=1 if apply and hands is None else max_iterations,
             keep=keep,
             apply=apply_request(requested=apply),
             kill_switch=kill_switch_look(kill_switch_file, open_telemetry.cluster, target.namespace),
             catalog=catalog,
             cost=CostModel(gpus=gpus, gpu_hour_usd=gpu_hour_usd),
             provenance=provenance(),
+            hands=hands,
         )
         session = WatchSession(
             store,
@@ -155,7 +168,10 @@ def _watch(
         if session.resumed_from is not None:
             warn(f"going on after iteration {session.resumed_from} in {out} (--fresh starts anew)")
         final = session.run(stop, lambda roll_up: _show_iteration(roll_up, quiet=as_json))
-    return _finished(store, final, apply=apply, as_json=as_json)
+    _show_end(store, final, as_json=as_json)
+    if apply and hands is None:
+        refuse_apply(final.apply.kill_switch)
+    return 0 if session.refusal is None else ended(session.refusal, None)
 
 
 def _show_iteration(roll_up: WatchRollUp, *, quiet: bool) -> None:
@@ -174,7 +190,7 @@ def _show_iteration(roll_up: WatchRollUp, *, quiet: bool) -> None:
     sys.stdout.flush()
 
 
-def _finished(store: FolderStore, final: WatchRollUp, *, apply: bool, as_json: bool) -> int:
+def _show_end(store: FolderStore, final: WatchRollUp, *, as_json: bool) -> None:
     report = watch_report(store, final)
     if as_json:
         print_json(report)
@@ -186,6 +202,3 @@ def _finished(store: FolderStore, final: WatchRollUp, *, apply: bool, as_json: b
             f"Stopped after iteration {report.iterations} ({report.stop_reason}). "
             f"Everything up to it is in {store.root.as_posix()}."
         )
-    if apply:
-        refuse_apply(final.apply.kill_switch)
-    return 0

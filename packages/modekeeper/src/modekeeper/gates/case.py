@@ -29,6 +29,8 @@ class GateCase(msgspec.Struct, frozen=True, kw_only=True):
     """When RECOVER-RELOCK took changes back: for its cooldown after that, no other chord acts."""
     cooldown_s: float | None = None
     """Shortest time between two changes by one chord, where the user asked for more than the catalog does."""
+    cooldown_factor: int = 1
+    """So many times the cooldown: doubled whenever a change by this chord had to be taken back."""
     last_good: Mapping[str, float] = {}
     """Values the job ran with when it was last seen healthy, by knob name."""
     approve_advanced: bool = False

@@ -27,7 +27,7 @@ def _why_not(case: GateCase) -> str | None:
     if spec is None or spec.cooldown_ms is None or now_ms is None or case.planned_at_ms is None:
         return "when the chord last acted, or its cooldown, is not known"
     asked_ms = 0.0 if case.cooldown_s is None else case.cooldown_s * 1000
-    left_ms = _left_ms(case.planned_at_ms, now_ms, max(spec.cooldown_ms, asked_ms))
+    left_ms = _left_ms(case.planned_at_ms, now_ms, max(spec.cooldown_ms, asked_ms) * max(case.cooldown_factor, 1))
     if left_ms > 0:
         return f"{spec.id} acted a short time ago: {left_ms / 1000:g} s left"
     if spec.id == RELOCK_CHORD or not case.relocked_at_ms:

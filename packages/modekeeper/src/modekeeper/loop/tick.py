@@ -10,6 +10,7 @@ from modekeeper.gates.proposal import PROPOSAL_GATES
 from modekeeper.loop.settings import LoopSettings
 from modekeeper.model.decision import Plan, Proposal
 from modekeeper.model.mode import Mode
+from modekeeper.model.outcome import Outcome, OutcomeState
 from modekeeper.model.signal import Signal
 from modekeeper.model.trace import Decision, DecisionStatus, TickTrigger, TraceEvent
 from modekeeper.modes.machine import Instant, ModeState, step
@@ -23,6 +24,8 @@ __all__ = ["LoopState", "TickInput", "tick"]
 
 NOTHING_PLANNED = build_plan(())
 _QUIET_MODES = (Mode.NORMAL, Mode.RECOVER)
+_OPEN = (OutcomeState.PENDING, OutcomeState.WORSE)
+"""A change that is still being judged, or must be taken back."""
 
 
 class TickInput(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,6 +50,11 @@ class LoopState(msgspec.Struct, frozen=True, kw_only=True):
     standing: tuple[Decision, ...] = ()
     """The decisions that stand: in trouble the last ones that were let into the plan, else the last ones."""
     plan: Plan = NOTHING_PLANNED
+    outcome: Outcome | None = None
+    """What became of the last change that was applied. Once the job is in NORMAL and it is judged, it is forgotten:
+    the next trouble is another one."""
+    cooldown_factor: dict[str, int] = {}
+    """By chord, how many times its cooldown counts: doubled each time a change of it was taken back."""
 
 
 def tick(state: LoopState, given: TickInput, settings: LoopSettings) -> tuple[LoopState, TraceEvent]:
@@ -59,7 +67,11 @@ def tick(state: LoopState, given: TickInput, settings: LoopSettings) -> tuple[Lo
     modes, transition = step(state.modes, given.said, given.at)
     crowd = modes.crowd if modes.mode is Mode.BURST else ()
     situation = Situation(
-        transition=transition, signals=(*modes.standing, *crowd), known=state.known, last_good=state.last_good
+        transition=transition,
+        signals=(*modes.standing, *crowd),
+        known=state.known,
+        last_good=state.last_good,
+        outcome=state.outcome,
     )
     proposals = propose(situation, settings.catalog, settings.limits, policy=settings.policy)
     decisions = tuple(_decide(proposal, state, given.at, settings) for proposal in proposals)
@@ -67,14 +79,17 @@ def tick(state: LoopState, given: TickInput, settings: LoopSettings) -> tuple[Lo
     planned = [decision.proposal for decision in standing if decision.status is DecisionStatus.PLANNED]
     changes = [ApprovedChange(target=settings.target, proposal=proposal) for proposal in planned]
     plan = build_plan(changes) if changes else NOTHING_PLANNED
+    judging = state.outcome is not None and state.outcome.state in _OPEN
     after = LoopState(
         ticks=state.ticks + 1,
         modes=modes,
         known=state.known,
-        last_good=healthy_values(situation) if modes.mode is Mode.NORMAL else state.last_good,
+        last_good=healthy_values(situation) if modes.mode is Mode.NORMAL and not judging else state.last_good,
         planned_at_ms=_planned_at(state.planned_at_ms, decisions, given.at),
         standing=standing,
         plan=plan,
+        outcome=state.outcome if judging or modes.mode is not Mode.NORMAL else None,
+        cooldown_factor=state.cooldown_factor,
     )
     event = TraceEvent(
         tick=after.ticks,
@@ -89,6 +104,7 @@ def tick(state: LoopState, given: TickInput, settings: LoopSettings) -> tuple[Lo
         chord_id=decisions[0].proposal.chord_id,
         decisions=decisions,
         plan_digest=plan.digest if plan.items else None,
+        outcome=msgspec.UNSET if state.outcome is None else state.outcome,
     )
     return after, event
 
@@ -104,6 +120,7 @@ def _decide(proposal: Proposal, state: LoopState, at: Instant, settings: LoopSet
         planned_at_ms=state.planned_at_ms.get(proposal.chord_id, ()),
         relocked_at_ms=state.planned_at_ms.get(RELOCK_CHORD, ()),
         cooldown_s=settings.cooldown_s,
+        cooldown_factor=state.cooldown_factor.get(proposal.chord_id, 1),
         approve_advanced=settings.approve_advanced,
         limits=settings.limits,
         last_good=state.last_good,

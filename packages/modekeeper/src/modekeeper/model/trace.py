@@ -7,6 +7,7 @@ import msgspec
 
 from modekeeper.model.decision import Proposal, Verdict
 from modekeeper.model.mode import Mode, Transition
+from modekeeper.model.outcome import Outcome
 from modekeeper.model.signal import Signal
 
 __all__ = ["Decision", "DecisionStatus", "TickTrigger", "TraceEvent"]
@@ -21,6 +22,8 @@ class TickTrigger(StrEnum):
     """A fixed number of samples passed."""
     DWELL = "dwell"
     """A waiting time of the state machine ran out."""
+    EFFECT = "effect"
+    """What became of an applied change was measured."""
     END_OF_INPUT = "end_of_input"
     NO_DATA = "no_data"
     """An interval of ``watch`` passed without a sample: missing data is a verdict of its own."""
@@ -72,3 +75,5 @@ class TraceEvent(msgspec.Struct, frozen=True, kw_only=True):
     decisions: tuple[Decision, ...]
     plan_digest: str | None = None
     """Digest of the plan as it stands after this tick; ``None`` while it is empty."""
+    outcome: Outcome | msgspec.UnsetType = msgspec.UNSET
+    """What became of the last change that was applied; left out where there is none."""

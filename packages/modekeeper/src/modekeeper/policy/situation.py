@@ -1,12 +1,12 @@
 """What a policy decides on: one frozen picture of the workload."""
 
 from collections.abc import Mapping
-from enum import StrEnum
 
 import msgspec
 
-from modekeeper.model.decision import CurrentValueSource, Promise
+from modekeeper.model.decision import CurrentValueSource
 from modekeeper.model.mode import Mode, Transition
+from modekeeper.model.outcome import Outcome, OutcomeState
 from modekeeper.model.signal import Phase, Signal, SignalKind
 from modekeeper.policy.knobs import Knob
 
@@ -24,30 +24,6 @@ class KnownValue(msgspec.Struct, frozen=True, kw_only=True):
 
     value: float
     source: CurrentValueSource
-
-
-class OutcomeState(StrEnum):
-    """What became of a promise."""
-
-    PENDING = "pending"
-    """Its window is not over; nothing else may be changed meanwhile."""
-    KEPT = "kept"
-    MISSED = "missed"
-    """Neither better enough nor worse: the change did not address the cause."""
-    WORSE = "worse"
-    """The job got worse than before the change."""
-
-
-class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """The last change that was applied, and what became of its promise. A dry run has none."""
-
-    chord_id: str
-    knobs: tuple[str, ...]
-    """Names of the knobs it changed."""
-    promise: Promise
-    state: OutcomeState
-    improvement: float | None = None
-    """Relative, for the better where positive (0.25 = a quarter better); ``None`` while not measured."""
 
 
 class Situation(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,7 +7,7 @@ import msgspec
 
 from modekeeper.artifacts.canonical import canonical_digest
 from modekeeper.artifacts.contracts.access import AccessHint
-from modekeeper.artifacts.contracts.reports import Report
+from modekeeper.artifacts.contracts.base import Report
 from modekeeper.model.decision import Actuation
 
 __all__ = [

@@ -15,6 +15,7 @@ from modekeeper.artifacts.contracts.parts import (
     SourcePart,
     Telemetry,
 )
+from modekeeper.artifacts.contracts.watch_apply import WatchApplyPart
 from modekeeper.model.decision import Target
 from modekeeper.model.ingest import IngestCounters
 from modekeeper.model.mode import Mode
@@ -193,6 +194,8 @@ class WatchReport(JudgedReport, frozen=True, kw_only=True):
     no_data_iterations: int
     chord: str
     telemetry: Telemetry
+    apply: WatchApplyPart | None
+    """What ``--apply`` did; ``None`` where nothing was ever applied in this session and nobody asked."""
     kept_iterations: tuple[str, ...]
     """Folders of the iterations still on disk, the oldest first."""
     artifact_paths: WatchArtifactPaths

@@ -29,6 +29,9 @@ def propose(situation: Situation, spec: ChordSpec, limits: Limits) -> Proposal: 
         case OutcomeState.MISSED:
             text = f"{outcome.chord_id} did no harm and not enough good{_gain(outcome)}: its change stays, locked"
             return hold(situation, spec, text, f"promise_missed:{outcome.chord_id}")
+        case OutcomeState.NOT_MEASURED:
+            text = f"what {outcome.chord_id} did could not be measured: its change stays, and a person should look"
+            return hold(situation, spec, text, f"promise_not_measured:{outcome.chord_id}")
         case OutcomeState.WORSE:
             move = _way_back(situation, spec, outcome)
             does = "back to the last good values" if move.actions else "the way back needs a person"

@@ -32,7 +32,7 @@ from modekeeper.policy.knobs import registry_digest
 from modekeeper.ports.clock import Clock
 from modekeeper.reports.folder.publishing import path_in, publish_json, times
 
-__all__ = ["ApplyAsked", "ApplyRun"]
+__all__ = ["UNDO", "ApplyAsked", "ApplyRun"]
 
 UNDO = "rollback_plan_latest.json"
 
@@ -57,14 +57,31 @@ class ApplyAsked:
 
 
 class ApplyRun:
-    """One attempt, from its start to the folder it leaves."""
+    """One attempt, from its start to the folder it leaves.
 
-    def __init__(self, store: FolderStore, asked: ApplyAsked, clock: Clock) -> None:
+    Args:
+        store: the folder.
+        asked: what was asked for.
+        clock: the one clock.
+        explain: the log of the command this is a part of; ``None``: its own.
+        bundle_path: the policy bundle of that command; ``None``: it writes its own.
+    """
+
+    def __init__(
+        self,
+        store: FolderStore,
+        asked: ApplyAsked,
+        clock: Clock,
+        *,
+        explain: ExplainLog | None = None,
+        bundle_path: str | None = None,
+    ) -> None:
         self._store = store
         self._asked = asked
         self._clock = clock
         self._started = clock.now()
-        self._explain = ExplainLog(clock)
+        self._explain = ExplainLog(clock) if explain is None else explain
+        self._bundle_path = bundle_path
         self._explain.add("apply_started", operation=asked.operation, plan=asked.plan_path, force=asked.force)
 
     @property
@@ -137,7 +154,9 @@ class ApplyRun:
 
     def _written(self, report: K8sApplyReport) -> K8sApplyReport:
         finished = self._clock.now()
-        bundle = publish_json(self._store, "policy_bundle", self._bundle(report, finished), finished)
+        bundle = self._bundle_path
+        if bundle is None:
+            bundle = publish_json(self._store, "policy_bundle", self._bundle(report, finished), finished)
         report = msgspec.structs.replace(
             report, policy_bundle_path=bundle, explain_path=path_in(self._store, "explain.jsonl")
         )

@@ -1,10 +1,12 @@
 """One closed-loop run from a source to a folder of artifacts."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import msgspec
 
 from modekeeper.artifacts.contracts.bundle import Provenance
+from modekeeper.artifacts.contracts.k8s_apply import K8sApplyReport
 from modekeeper.artifacts.contracts.reports import ClosedLoopReport
 from modekeeper.artifacts.explain import ExplainLog
 from modekeeper.artifacts.store import FolderStore
@@ -16,12 +18,13 @@ from modekeeper.loop.recorder import RunRecorder
 from modekeeper.loop.run import run
 from modekeeper.loop.settings import LoopSettings
 from modekeeper.ports.clock import Clock
+from modekeeper.reports.folder.acting import NOTHING_TO_APPLY, ActingPlace, Hands, acted, apply_plan
 from modekeeper.reports.folder.decision_facts import CatalogUse, detection_payload, recording_payload
-from modekeeper.reports.folder.run_folder import RunRecord, write_run_folder
+from modekeeper.reports.folder.run_folder import RunRecord, write_plan, write_run_folder
 from modekeeper.reports.folder.trace_file import TRACE_NAME, trace_file
 from modekeeper.value.opportunity import CostModel
 
-__all__ = ["ClosedLoopJob", "run_closed_loop"]
+__all__ = ["ClosedLoopDone", "ClosedLoopJob", "run_closed_loop"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,10 +40,20 @@ class ClosedLoopJob:
     catalog: CatalogUse
     cost: CostModel
     provenance: Provenance
+    hands: Hands | None = None
+    """What applies the plan; ``None``: nobody asked, or nothing here can."""
 
 
-def run_closed_loop(store: FolderStore, reading: Reading, job: ClosedLoopJob, clock: Clock) -> ClosedLoopReport:
-    """Read, decide and write every artifact of the run into ``store``.
+class ClosedLoopDone(NamedTuple):
+    """The report of a run, and that of its apply."""
+
+    report: ClosedLoopReport
+    applied: K8sApplyReport | None
+    """``None``: nothing was to be applied."""
+
+
+def run_closed_loop(store: FolderStore, reading: Reading, job: ClosedLoopJob, clock: Clock) -> ClosedLoopDone:
+    """Read, decide, apply where that was asked for, and write every artifact of the run into ``store``.
 
     Raises:
         BadInputError: the telemetry cannot be read.
@@ -78,4 +91,19 @@ def run_closed_loop(store: FolderStore, reading: Reading, job: ClosedLoopJob, cl
         cost=job.cost,
         provenance=job.provenance,
     )
-    return write_run_folder(store, record, explain, started, finished)
+    decided = write_plan(store, record, finished)
+    if job.hands is None:
+        return ClosedLoopDone(write_run_folder(store, record, decided, explain, started, finished), None)
+    what, applied = decided.to_act, None
+    if what is not None:
+        place = ActingPlace(
+            folder=store,
+            door=store,
+            explain=explain,
+            clock=clock,
+            provenance=job.provenance,
+            bundle_path=decided.bundle_path,
+        )
+        applied = apply_plan(job.hands, what, place, record.apply.kill_switch)
+    record = replace(record, acted=NOTHING_TO_APPLY if applied is None else acted(applied))
+    return ClosedLoopDone(write_run_folder(store, record, decided, explain, started, clock.now()), applied)

@@ -22,9 +22,10 @@ from modekeeper.model.ingest import IngestCounters
 from modekeeper.model.signal import Environment
 from modekeeper.model.trace import DecisionStatus
 from modekeeper.planning.kubectl_script import render
-from modekeeper.planning.undo import rollback_plan
+from modekeeper.planning.undo import RollbackPlan, rollback_plan
 from modekeeper.policy.catalog import catalog_digest
 from modekeeper.policy.knobs import registry_digest
+from modekeeper.reports.folder.acting import Acted, PlanToAct
 from modekeeper.reports.folder.decision_facts import (
     CatalogUse,
     answer_of,
@@ -37,7 +38,7 @@ from modekeeper.reports.folder.publishing import path_in, publish_json, times
 from modekeeper.reports.markdown import closed_loop_summary
 from modekeeper.value.opportunity import CostModel
 
-__all__ = ["RunRecord", "write_run_folder"]
+__all__ = ["DecidedPlan", "RunRecord", "write_plan", "write_run_folder"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,29 +60,59 @@ class RunRecord:
     raw: RawRecording | None
     cost: CostModel
     provenance: Provenance
+    acted: Acted | None = None
+    """What became of an apply; ``None``: none was asked for, or nothing here can apply."""
 
 
-def write_run_folder(
-    store: FolderStore, run: RunRecord, explain: ExplainLog, started: datetime, finished: datetime
-) -> ClosedLoopReport:
-    """Write plan, script, undo, bundle, trace, summary, explain log and report; the report comes last."""
+@dataclass(frozen=True, kw_only=True)
+class DecidedPlan:
+    """The plan on the disk, before anybody acts upon it."""
+
+    plan: Plan
+    undo: RollbackPlan | None
+    """``None``: the plan is empty."""
+    plan_path: str
+    rollback_path: str | None
+    bundle_path: str
+
+    @property
+    def to_act(self) -> PlanToAct | None:
+        """As it is acted upon."""
+        if self.undo is None or self.rollback_path is None:
+            return None
+        return PlanToAct(plan=self.plan, plan_path=self.plan_path, undo=self.undo, undo_path=self.rollback_path)
+
+
+def write_plan(store: FolderStore, run: RunRecord, when: datetime) -> DecidedPlan:
+    """Write plan, script, undo and bundle."""
     plan = run.state.plan
     store.write_bytes("k8s_plan.json", document(plan))
     store.write_bytes("k8s_plan.kubectl.sh", render(plan).encode())
-    rollback = _write_rollback(store, run, plan, finished)
-    bundle = publish_json(store, "policy_bundle", _bundle(run, plan, rollback, finished), finished)
-    report = _report(store, run, times(started, finished), rollback_path=rollback, bundle_path=bundle)
+    undo = rollback_plan(plan, run.state.known) if plan.items else None
+    rollback = publish_json(store, "rollback_plan", undo, when) if undo is not None else None
+    bundle = publish_json(store, "policy_bundle", _bundle(run, plan, rollback, when), when)
+    return DecidedPlan(
+        plan=plan, undo=undo, plan_path=path_in(store, "k8s_plan.json"), rollback_path=rollback, bundle_path=bundle
+    )
+
+
+def write_run_folder(
+    store: FolderStore,
+    run: RunRecord,
+    decided: DecidedPlan,
+    explain: ExplainLog,
+    started: datetime,
+    finished: datetime,
+) -> ClosedLoopReport:
+    """Write what comes after the plan: trace, summary, explain log and report; the report comes last."""
+    report = _report(
+        store, run, times(started, finished), rollback_path=decided.rollback_path, bundle_path=decided.bundle_path
+    )
     explain.add("decision", **_explained(report))
     store.write_bytes("explain.jsonl", explain.data())
     store.write_bytes("summary.md", closed_loop_summary(report).encode())
     publish_json(store, "closed_loop", report, finished)
     return report
-
-
-def _write_rollback(store: FolderStore, run: RunRecord, plan: Plan, finished: datetime) -> str | None:
-    if not plan.items:
-        return None
-    return publish_json(store, "rollback_plan", rollback_plan(plan, run.state.known), finished)
 
 
 def _bundle(run: RunRecord, plan: Plan, rollback: str | None, finished: datetime) -> PolicyBundle:
@@ -120,7 +151,10 @@ def _report(
     opportunity = opportunity_of(recorder, run.cost)
     decisions = state.standing
     actions = [action for decision in decisions for action in decision.proposal.actions]
-    reasons = apply_block_reasons(run.apply, state, run.settings)
+    acted = run.acted or Acted(
+        ok=False if run.apply.requested else None, reasons=apply_block_reasons(run.apply, state, run.settings)
+    )
+    reasons = acted.reasons
     switch = run.apply.kill_switch
     planned = [d for d in decisions if d.status is DecisionStatus.PLANNED]
     held_back = next((d.blocked_reason for d in decisions if d.status is DecisionStatus.BLOCKED), None)
@@ -134,13 +168,13 @@ def _report(
         policy=run.settings.policy,
         dry_run=not run.apply.requested,
         apply_requested=run.apply.requested,
-        apply_attempted=False,
-        apply_ok=False if run.apply.requested else None,
+        apply_attempted=acted.attempted,
+        apply_ok=acted.ok,
         apply_blocked_reason=reasons[0] if reasons else None,
         block_reasons=reasons,
         kill_switch_active=switch.active,
         kill_switch_signal=switch.signal,
-        verify_ok=None,
+        verify_ok=acted.verify_ok,
         mode=state.modes.mode,
         chord=decisions[0].proposal.chord_id if decisions else "NORMAL-HOLD",
         blocked_reason=held_back,

@@ -41,14 +41,23 @@ class VerifyRun:
         plan_path: the plan, as the user named it.
         valid_for_s: how long the verification is good for, from the first question on.
         clock: the one clock.
+        explain: the log of the command this is a part of; ``None``: its own.
     """
 
-    def __init__(self, store: FolderStore, plan_path: str, valid_for_s: float, clock: Clock) -> None:
+    def __init__(
+        self,
+        store: FolderStore,
+        plan_path: str,
+        valid_for_s: float,
+        clock: Clock,
+        *,
+        explain: ExplainLog | None = None,
+    ) -> None:
         self._store = store
         self._plan_path = plan_path
         self._valid_for = timedelta(seconds=valid_for_s)
         self._clock = clock
-        self._explain = ExplainLog(clock)
+        self._explain = ExplainLog(clock) if explain is None else explain
         self._started = clock.now()
         self._explain.add("verify_started", plan=plan_path)
 

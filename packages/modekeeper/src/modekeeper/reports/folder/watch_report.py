@@ -8,6 +8,7 @@ import msgspec
 from modekeeper.artifacts.canonical import document
 from modekeeper.artifacts.contracts.parts import Answer, SourcePart
 from modekeeper.artifacts.contracts.reports import WatchArtifactPaths, WatchReport
+from modekeeper.artifacts.contracts.watch_apply import WatchApplyPart
 from modekeeper.artifacts.store import FolderStore
 from modekeeper.artifacts.times import file_stamp, parse_iso
 from modekeeper.loop.apply_request import ApplyRequest
@@ -55,6 +56,7 @@ class WatchRollUp:
     """Of the last iterations, how many in a row saw nothing."""
     state: LoopState
     apply: ApplyRequest
+    acts: WatchApplyPart | None
     cost: CostModel
     kept: tuple[str, ...]
     last_folder: str | None
@@ -98,7 +100,7 @@ def watch_report(store: FolderStore, roll_up: WatchRollUp) -> WatchReport:
         proposed_total=totals.proposed,
         planned_total=totals.planned,
         blocked_total=totals.blocked,
-        applied_total=0,
+        applied_total=0 if roll_up.acts is None else roll_up.acts.applied_total,
         no_data_iterations=roll_up.no_data_iterations,
         mode=state.modes.mode,
         chord=state.standing[0].proposal.chord_id if state.standing else "NORMAL-HOLD",
@@ -109,6 +111,7 @@ def watch_report(store: FolderStore, roll_up: WatchRollUp) -> WatchReport:
         answer=_answer(roll_up),
         proposed_actions_count=sum(len(decision.proposal.actions) for decision in state.standing),
         **opportunity_fields(opportunity_of(recorder, roll_up.cost)),
+        apply=roll_up.acts,
         kept_iterations=roll_up.kept,
         artifact_paths=WatchArtifactPaths(
             watch_latest_path=path_in(store, "watch_latest.json"),

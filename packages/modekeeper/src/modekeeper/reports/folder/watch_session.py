@@ -6,12 +6,13 @@ import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 
 from modekeeper.artifacts.canonical import canonical_digest
 from modekeeper.artifacts.contracts.bundle import Provenance
+from modekeeper.artifacts.contracts.k8s_apply import K8sApplyReport
 from modekeeper.artifacts.contracts.parts import SourcePart
 from modekeeper.artifacts.contracts.reports import WatchReport
 from modekeeper.artifacts.explain import ExplainLog
@@ -25,11 +26,15 @@ from modekeeper.loop.schedule import next_slot
 from modekeeper.loop.settings import LoopSettings
 from modekeeper.loop.watching import IterationFacts, iterate
 from modekeeper.model.errors import BadInputError, FailedError
+from modekeeper.model.trace import TraceEvent
 from modekeeper.ports.clock import Clock, StopSignal
 from modekeeper.ports.telemetry import TelemetrySource
+from modekeeper.reports.folder.acting import Acted, ActingPlace, Hands
+from modekeeper.reports.folder.acts_state import ActsState
 from modekeeper.reports.folder.decision_facts import CatalogUse
-from modekeeper.reports.folder.run_folder import RunRecord, write_run_folder
+from modekeeper.reports.folder.run_folder import DecidedPlan, RunRecord, write_plan, write_run_folder
 from modekeeper.reports.folder.trace_file import TRACE_NAME, trace_file
+from modekeeper.reports.folder.watch_acts import Audit, Iteration, WatchActs
 from modekeeper.reports.folder.watch_report import WatchRollUp, failed_report, publish_watch_report, watch_report
 from modekeeper.reports.folder.watch_state import STATE_NAME, WatchState, damaged, load_state, save_state
 from modekeeper.value.opportunity import CostModel
@@ -40,9 +45,14 @@ _POINTS_OF_AN_ITERATION = 100
 _POINTS_OF_A_SESSION = 300
 _LOCK_NAME = ".watch.lock"
 _FOLDER = re.compile(r"iter_\d{4,}")
+_OF_AN_APPLY = ("k8s_apply_latest.json", "k8s_verify_latest.json")
+"""Of the newest iteration that acted, in the folder of the session too."""
 _OF_A_SESSION = re.compile(
     r"watch_(\d{8}T\d{9}Z|latest)\.json|watch_summary\.md|explain\.jsonl|decision_trace_latest\.jsonl"
+    r"|k8s_(apply|verify)_latest\.json"
 )
+"""What ``--fresh`` takes away, beside the checkpoint and the iterations. Never ``door/``: it is the way back."""
+_DOOR = "door"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +74,10 @@ class WatchPlan:
     catalog: CatalogUse
     cost: CostModel
     provenance: Provenance
+    hands: Hands | None = None
+    """What applies plans; ``None``: nobody asked, or nothing here can."""
+    audit: Audit | None = None
+    """Looked at in each iteration of a session that applies, or that has applied."""
 
 
 @contextmanager
@@ -118,7 +132,7 @@ class WatchSession:
         self._clock = clock
         self._describe_source = describe_source
         self._describe_recording = describe_recording
-        self._engine = Engine(plan.settings)
+        self._engine = Engine(plan.settings, measuring=plan.hands is not None)
         self._recorder = RunRecorder(_POINTS_OF_A_SESSION)
         self._explain = ExplainLog(clock, limit=500)
         self._started = clock.now()
@@ -129,8 +143,18 @@ class WatchSession:
         self._no_data = 0
         self._quiet = 0
         self._report: WatchReport | None = None
+        self._saved: WatchState | None = None
         self._apply = plan.apply
         self._session = _session_digest(plan)
+        may_have_applied = plan.hands is not None or (store.root / _DOOR).is_dir()
+        self._acts = WatchActs(
+            plan.hands,
+            self._engine,
+            self._explain,
+            clock,
+            audit=plan.audit if may_have_applied else None,
+            save=self._save_acts,
+        )
         if fresh:
             _forget(store)
         else:
@@ -140,6 +164,11 @@ class WatchSession:
     def resumed_from(self) -> int | None:
         """The iteration an earlier process ended with."""
         return self._resumed_from
+
+    @property
+    def refusal(self) -> K8sApplyReport | None:
+        """The refusal the session ended with, where no later try could have turned it."""
+        return self._acts.refusal
 
     def run(self, stop: StopSignal, after_iteration: Callable[[WatchRollUp], None]) -> WatchRollUp:
         """Iterate until ``max_iterations`` are done or ``stop`` is set; the last roll-up is on disk by then.
@@ -157,6 +186,8 @@ class WatchSession:
             raise
 
     def _run(self, stop: StopSignal, after_iteration: Callable[[WatchRollUp], None]) -> WatchRollUp:
+        if self._saved is None:
+            self._saved = self._state(())
         began_s = self._clock.monotonic_s()
         slot = done = 0
         last_wanted = self._plan.max_iterations
@@ -164,7 +195,7 @@ class WatchSession:
             done += 1
             last = last_wanted is not None and done >= last_wanted
             self._iterate(stop, last=last)
-            roll_up = self._checkpoint("signal" if stop.is_set() else self._reason_of_the_end() if last else None)
+            roll_up = self._checkpoint(self._reason_to_end(stop, last=last))
             after_iteration(roll_up)
             if roll_up.stop_reason is not None:
                 return roll_up
@@ -173,8 +204,11 @@ class WatchSession:
             if self._clock.sleep(coming.wait_s, stop):
                 return self._checkpoint("signal")
 
-    def _reason_of_the_end(self) -> str:
-        return "blocked" if self._plan.apply.requested else "max_iterations"
+    def _reason_to_end(self, stop: StopSignal, *, last: bool) -> str | None:
+        cannot_apply = self._plan.apply.requested and self._plan.hands is None
+        if self._acts.refusal is not None or (last and cannot_apply and not stop.is_set()):
+            return "blocked"
+        return "signal" if stop.is_set() else "max_iterations" if last else None
 
     def _iterate(self, stop: StopSignal, *, last: bool) -> IterationFacts:
         started = self._clock.now()
@@ -186,30 +220,34 @@ class WatchSession:
         part = self._recorder.next_part(_POINTS_OF_AN_ITERATION)
         explain.add("iteration_started", iteration=self._iteration, source=self._source.describe)
         with trace_file(folder) as trace:
-            facts = iterate(self._source, self._engine, (self._recorder, part), stop, trace.add, last=last)
+
+            def hear(event: TraceEvent) -> None:
+                trace.add(event)
+                self._acts.heard(event)
+
+            facts = iterate(self._source, self._engine, (self._recorder, part), stop, hear, last=last)
         self._look_at_the_switch()
         finished = self._clock.now()
         explain.add("observe_ingest", samples=facts.samples, **msgspec.to_builtins(facts.ingest))
+        record = RunRecord(
+            name=self._plan.name,
+            settings=self._plan.settings,
+            source=self._describe_source(),
+            ingest=facts.ingest,
+            environment=self._engine.environment(),
+            recorder=part,
+            state=self._engine.state,
+            trace=trace.described(folder),
+            apply=self._apply,
+            catalog=self._plan.catalog,
+            raw=self._describe_recording(),
+            cost=self._plan.cost,
+            provenance=self._plan.provenance,
+        )
+        decided = write_plan(folder, record, finished)
+        record = replace(record, acted=self._act(folder, decided, explain))
         write_run_folder(
-            folder,
-            RunRecord(
-                name=self._plan.name,
-                settings=self._plan.settings,
-                source=self._describe_source(),
-                ingest=facts.ingest,
-                environment=self._engine.environment(),
-                recorder=part,
-                state=self._engine.state,
-                trace=trace.described(folder),
-                apply=self._apply,
-                catalog=self._plan.catalog,
-                raw=self._describe_recording(),
-                cost=self._plan.cost,
-                provenance=self._plan.provenance,
-            ),
-            explain,
-            started,
-            finished,
+            folder, record, decided, explain, started, finished if self._plan.hands is None else self._clock.now()
         )
         self._no_data += facts.no_data
         # At the end of a session records that have waited for long are given: that breaks no silence.
@@ -217,6 +255,27 @@ class WatchSession:
         self._kept.append(name)
         self._explain.add("iteration_finished", iteration=self._iteration, samples=facts.samples, folder=name)
         return facts
+
+    def _act(self, folder: FolderStore, decided: DecidedPlan, explain: ExplainLog) -> Acted | None:
+        """What the acting half made of the plan; ``None`` where nothing here can apply."""
+        place = ActingPlace(
+            folder=folder,
+            door=self._store,
+            explain=explain,
+            clock=self._clock,
+            provenance=self._plan.provenance,
+            bundle_path=decided.bundle_path,
+        )
+        said = self._acts.act(
+            Iteration(number=self._iteration, decided=decided, switch=self._apply.kill_switch, place=place)
+        )
+        if self._plan.hands is None:
+            return None
+        for name in _OF_AN_APPLY:
+            data = folder.read_bytes(name)
+            if data is not None:
+                self._store.write_bytes(name, data)
+        return said
 
     def _look_at_the_switch(self) -> None:
         """Where the kill-switch stands now; that it moved is an event of the session."""
@@ -247,6 +306,7 @@ class WatchSession:
             state=self._engine.state,
             settings=plan.settings,
             apply=self._apply,
+            acts=self._acts.part() if plan.hands is not None or self._acts.state != ActsState() else None,
             cost=plan.cost,
             name=plan.name,
             kept=tuple(keep),
@@ -258,25 +318,35 @@ class WatchSession:
         if reason is not None:
             self._explain.add("session_stopped", reason=reason, iteration=self._iteration)
         roll_up = self._publish(reason)
-        save_state(
-            self._store,
-            WatchState(
-                session=self._session,
-                started_at=iso_utc(self._started),
-                iteration=self._iteration,
-                kept=roll_up.kept,
-                intervals_skipped=self._skipped,
-                no_data_iterations=self._no_data,
-                no_data_in_a_row=self._quiet,
-                position=self._source.position(),
-                engine=self._engine.snapshot(),
-                recorder=self._recorder.snapshot(),
-            ),
-        )
+        self._saved = self._state(roll_up.kept)
+        save_state(self._store, self._saved)
         for name in self._kept[: -self._plan.keep]:
             self._drop_folder(name)
         self._kept = list(roll_up.kept)
         return roll_up
+
+    def _state(self, kept: tuple[str, ...]) -> WatchState:
+        acts = self._acts.state
+        return WatchState(
+            session=self._session,
+            started_at=iso_utc(self._started),
+            iteration=self._iteration,
+            kept=kept,
+            intervals_skipped=self._skipped,
+            no_data_iterations=self._no_data,
+            no_data_in_a_row=self._quiet,
+            position=self._source.position(),
+            engine=self._engine.snapshot(),
+            recorder=self._recorder.snapshot(),
+            acts=None if acts == ActsState() else acts,
+        )
+
+    def _save_acts(self) -> None:
+        """The last checkpoint once more, with the plan that is about to be applied: whatever becomes of this process,
+        the next one knows of it.
+        """
+        assert self._saved is not None  # noqa: S101 - there is one before the first iteration
+        save_state(self._store, msgspec.structs.replace(self._saved, acts=self._acts.state))
 
     def _publish(self, reason: str | None) -> WatchRollUp:
         """Everything in the session folder but the checkpoint."""
@@ -304,6 +374,8 @@ class WatchSession:
         self._kept = list(state.kept)
         self._skipped, self._no_data = state.intervals_skipped, state.no_data_iterations
         self._quiet = state.no_data_in_a_row
+        self._saved = state
+        self._acts.state = state.acts or ActsState()
         self._explain.take_over(self._store.read_bytes("explain.jsonl") or b"")
         self._explain.add("session_resumed", after_iteration=state.iteration)
         self._undo_what_was_begun()

@@ -8,6 +8,7 @@ import msgspec
 from modekeeper.artifacts.canonical import json_line
 from modekeeper.artifacts.store import FolderStore
 from modekeeper.model.errors import BadInputError
+from modekeeper.reports.folder.acts_state import ActsState
 
 __all__ = ["STATE_NAME", "WatchState", "damaged", "load_state", "save_state"]
 
@@ -29,7 +30,8 @@ class WatchState(msgspec.Struct, frozen=True, kw_only=True):
     session: str
     """Digest of what the session watches and how: a checkpoint of another session is not gone on from."""
     started_at: str
-    iteration: Annotated[int, msgspec.Meta(ge=1, le=_LARGEST_COUNT)]
+    iteration: _Count
+    """0: a plan was handed to the actuator in the first one, which was not finished."""
     kept: tuple[_Folder, ...]
     intervals_skipped: _Count
     no_data_iterations: _Count
@@ -38,6 +40,8 @@ class WatchState(msgspec.Struct, frozen=True, kw_only=True):
     position: dict[str, Any]
     engine: dict[str, Any]
     recorder: dict[str, Any]
+    acts: ActsState | None = None
+    """What ``--apply`` did; ``None`` where nothing was ever applied."""
 
 
 def save_state(store: FolderStore, state: WatchState) -> None:
