@@ -15,12 +15,13 @@ from tests.door.doors import DEPLOYMENTS, KEY, TRAINER, Door, planned
 from modekeeper.artifacts.contracts.k8s_apply import ApplyStatus, LicensePart, Receipt, receipt_digest
 from modekeeper.cluster.memory import NAMESPACES, PODS
 from modekeeper.gates.kill_switch import KillSwitch
-from modekeeper.model.cluster import ObjectRef
+from modekeeper.model.cluster import DryRunAnswer, ObjectRef
 from modekeeper.model.decision import Actuation, BlockReason, CurrentValueSource, Target
 from modekeeper.model.errors import BadInputError, RefusedError
 from modekeeper.policy.situation import KnownValue
 from modekeeper_pro.door.apply import apply
 from modekeeper_pro.door.case import DoorCase
+from modekeeper_pro.door.change import Change
 from modekeeper_pro.door.gates import MANDATORY_GATES, DoorGate, block_reasons, judge
 from modekeeper_pro.door.rollback import rollback
 from modekeeper_pro.door.runs import locked
@@ -271,6 +272,25 @@ def test_a_rollback_changes_only_what_is_still_ours(tmp_path: Path) -> None:
 
 def case_of(door: Door) -> DoorCase:
     return apply(door.request(), door.ports).case
+
+
+def test_a_pod_that_goes_away_while_it_is_taken_back_needs_nothing(tmp_path: Path) -> None:
+    door = Door(tmp_path, HOT)
+    assert apply(door.request(), door.ports).ok
+    dry_run, leaving = door.writer.dry_run, ObjectRef(PODS, "train", "trainer-1")
+
+    def leave(change: Change) -> DryRunAnswer:
+        if change.ref == leaving and "Pod/trainer-1" in door.ours():
+            door.cluster.delete(leaving)
+        return dry_run(change)
+
+    door.writer.dry_run = leave  # type: ignore[method-assign]
+    taken = rollback(None, door.ports)
+    assert taken.ok, taken.outcomes
+    del door.original["Pod/trainer-1"]
+    assert door.ours() == door.original
+    (gone,) = (outcome for outcome in taken.outcomes if outcome.write.name == "trainer-1")
+    assert gone.detail == "Pod/trainer-1 is gone, and what it was told with it"
 
 
 def test_a_gate_without_its_fact_stops_and_each_gate_has_its_reason(tmp_path: Path) -> None:
