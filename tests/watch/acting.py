@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from tests.cluster_verify.worlds import LABELS, pod, workload, world
-from tests.door.doors import KEY, GOOD_LICENCE, Licence, MemoryWriter
+from tests.door.doors import GOOD_LICENCE, KEY, Licence, MemoryWriter
 from tests.watch.sessions import PROVENANCE, ActingClock, Going, read_json
 
 from modekeeper.artifacts.store import FolderStore
@@ -124,9 +124,7 @@ class World:
     def ports(self, order: ApplyOrder) -> Iterator[DoorPorts]:
         """The paid package's own way to a cluster, which here leads into memory."""
         self.orders.append(order)
-        switches = paid._Switches(
-            environment=order.environment, file=order.kill_switch_file, reader=self.cluster
-        )
+        switches = paid._Switches(environment=order.environment, file=order.kill_switch_file, reader=self.cluster)
         yield DoorPorts(
             reader=self.cluster,
             writer=self.writer,

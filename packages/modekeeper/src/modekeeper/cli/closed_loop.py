@@ -103,15 +103,8 @@ def _run(
     license_path: str | None = None,
     **given: Any,
 ) -> int:
-    clock, hands = clock_from(os.environ), None
-    if apply:
-        hands = hands_for(
-            cluster,
-            clock,
-            license_path=license_path,
-            approve_advanced=decision.approve_advanced,
-            kill_switch_file=kill_switch_file,
-        )
+    clock = clock_from(os.environ)
+    hands = hands_for(cluster, clock, decision, license_path, kill_switch_file) if apply else None
     report, applied = _decide(
         Path(out),
         telemetry=telemetry.of(target, cluster),

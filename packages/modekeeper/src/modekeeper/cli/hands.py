@@ -9,6 +9,7 @@ from modekeeper.cli.actuators import ActuatorBrokeError, carry_out, find_actuato
 from modekeeper.cli.applying import cluster_way
 from modekeeper.cli.cluster_options import ClusterOptions, opened_cluster
 from modekeeper.cli.k8s_apply import OVERRIDE_VARIABLE
+from modekeeper.cli.options import DecisionChoice
 from modekeeper.cluster.kubectl_version import KubectlVersion, kubectl_version
 from modekeeper.ports.actuator import ApplyOrder
 from modekeeper.ports.clock import Clock
@@ -21,9 +22,8 @@ __all__ = ["hands_for"]
 def hands_for(
     cluster: ClusterOptions,
     clock: Clock,
-    *,
+    decision: DecisionChoice,
     license_path: str | None,
-    approve_advanced: bool,
     kill_switch_file: str | None,
 ) -> Hands | None:
     """What applies plans to ``cluster``; ``None`` where nothing that can is installed.
@@ -55,7 +55,7 @@ def hands_for(
         kubectl=kubectl,
         way=cluster_way(cluster),
         license_path=license_path,
-        approve_advanced=approve_advanced,
+        approve_advanced=decision.approve_advanced,
         kill_switch_file=kill_switch_file,
         internal_override=bool(os.environ.get(OVERRIDE_VARIABLE)),
         environment=os.environ,

@@ -33,8 +33,9 @@ from modekeeper.cli.sources import opened
 from modekeeper.cli.stopping import stop_on_signals
 from modekeeper.cli.telemetry_options import TelemetryChoice, live_options, telemetry_options
 from modekeeper.model.decision import Target
+from modekeeper.reports.folder.watch_folder import one_writer
 from modekeeper.reports.folder.watch_report import WatchRollUp, watch_report
-from modekeeper.reports.folder.watch_session import WatchPlan, WatchSession, one_writer
+from modekeeper.reports.folder.watch_session import WatchPlan, WatchSession
 from modekeeper.value.opportunity import CostModel
 
 __all__ = ["closed_loop_watch", "watch"]
@@ -123,15 +124,8 @@ def _watch(
     out: str,
     as_json: bool,
 ) -> int:
-    clock, hands = clock_from(os.environ), None
-    if apply:
-        hands = hands_for(
-            cluster,
-            clock,
-            license_path=license_path,
-            approve_advanced=decision.approve_advanced,
-            kill_switch_file=kill_switch_file,
-        )
+    clock = clock_from(os.environ)
+    hands = hands_for(cluster, clock, decision, license_path, kill_switch_file) if apply else None
     store = FolderStore(Path(out))
     telemetry = telemetry.of(target, cluster)
     settings, catalog = settings_from(decision, target)

@@ -1,4 +1,4 @@
-"""The effect of a change that was applied: did the job do what was promised. Pure; along the stream, sample by sample."""
+"""The effect of a change that was applied: did the job do what was promised. Pure, along the stream."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -196,35 +196,47 @@ def _take(under: _Measured, columns: Mapping[str, FloatColumn], place: int) -> N
 def _judged(under: _Measured, ts_ms: int) -> Outcome | None:
     """What became of the change, where that can be told at this sample."""
     change, window = under.change, under.change.promise.within_samples
-    metric = change.promise.metric
     if under.reached_index is None:
-        late_ms = under.told.ts_ms is not None and ts_ms >= under.told.ts_ms + SHOWN_WITHIN_MS
-        if under.speaks and late_ms and under.rows_since_told >= SHOWN_WITHIN_SAMPLES:
-            return _outcome(under, OutcomeState.NOT_MEASURED, detail="the job never showed the new values")
-        return None
+        return _never_shown(under, ts_ms)
     if under.diverged and "loss_not_worse" in change.invariants:
         return _outcome(under, OutcomeState.WORSE, metric="loss", detail="the loss is no finite number any more")
-    if under.rows % _LOOK_EVERY and under.rows_in_all < _PATIENCE * window:
-        return None
-    seen = len(under.after.get(metric, ()))
     over = under.rows_in_all >= _PATIENCE * window
-    if metric not in under.before:
-        why = f"the level of {metric} before the change is not known"
-        return _outcome(under, OutcomeState.NOT_MEASURED, detail=why) if under.rows >= window or over else None
-    if over and seen * 4 < window:
-        return _outcome(under, OutcomeState.NOT_MEASURED, detail=f"{metric} was seen in {seen} samples only")
-    return _guarded(under, window if over else seen) or _promised(under, window if over else seen)
+    if under.rows % _LOOK_EVERY and not over:
+        return None
+    seen = len(under.after.get(change.promise.metric, ()))
+    why = _unmeasurable(under, seen, over=over)
+    if why:
+        return _outcome(under, OutcomeState.NOT_MEASURED, detail=why)
+    samples = window if over else seen
+    return _guarded(under, samples) or _promised(under, samples)
+
+
+def _never_shown(under: _Measured, ts_ms: int) -> Outcome | None:
+    late = under.told.ts_ms is not None and ts_ms >= under.told.ts_ms + SHOWN_WITHIN_MS
+    if under.speaks and late and under.rows_since_told >= SHOWN_WITHIN_SAMPLES:
+        return _outcome(under, OutcomeState.NOT_MEASURED, detail="the job never showed the new values")
+    return None
+
+
+def _unmeasurable(under: _Measured, seen: int, *, over: bool) -> str:
+    """Why nothing can be told, now that enough has passed; empty where it may still be."""
+    promise = under.change.promise
+    if promise.metric not in under.before:
+        known = under.rows < promise.within_samples and not over
+        return "" if known else f"the level of {promise.metric} before the change is not known"
+    few = over and seen * 4 < promise.within_samples
+    return f"{promise.metric} was seen in {seen} samples only" if few else ""
 
 
 def _promised(under: _Measured, seen: int) -> Outcome | None:
     """What became of the promise itself; ``None`` while that is open."""
     change = under.change
     promise, tail = change.promise, change.chord_id in _TAIL_CHORDS
-    before = under.before[promise.metric]
+    before = under.before.get(promise.metric)
     values = under.after.get(promise.metric, [])
     after = tail_level(values) if tail else level_of(values)
     # The longest steps are few: only a whole window of them says anything.
-    if after is None or (tail and seen < promise.within_samples):
+    if before is None or after is None or (tail and seen < promise.within_samples):
         return None
     state, gain = judge_promise(promise, before=before.value, after=after.value, samples=seen)
     if state is OutcomeState.PENDING:

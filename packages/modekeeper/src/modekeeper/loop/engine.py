@@ -11,6 +11,7 @@ from modekeeper.loop.settings import LoopSettings
 from modekeeper.loop.tick import NOTHING_PLANNED, LoopState, TickInput, tick
 from modekeeper.model.block import SampleBlock
 from modekeeper.model.decision import CurrentValueSource, Plan, Promise
+from modekeeper.model.outcome import Outcome
 from modekeeper.model.signal import Environment, Signal
 from modekeeper.model.trace import Decision, DecisionStatus, TickTrigger, TraceEvent
 from modekeeper.modes.machine import Instant, due_index
@@ -147,11 +148,12 @@ class Engine:
             plan=NOTHING_PLANNED,
         )
 
-    def cannot_measure(self, why: str) -> None:
-        """The change under measurement is not there any more, by somebody else's hand."""
+    def cannot_measure(self, why: str) -> Outcome | None:
+        """The change under measurement is not there any more, by somebody else's hand; gives what that makes of it."""
         outcome = self._meter.give_up(why) if self._meter is not None else None
         if outcome is not None:
             self._state = msgspec.structs.replace(self._state, outcome=outcome)
+        return outcome
 
     def _change(self, plan: Plan, decisions: Sequence[Decision], targets: dict[str, float]) -> AppliedChange | None:
         planned = [d.proposal for d in decisions if d.status is DecisionStatus.PLANNED and d.proposal.actions]

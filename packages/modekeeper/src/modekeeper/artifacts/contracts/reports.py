@@ -194,8 +194,8 @@ class WatchReport(JudgedReport, frozen=True, kw_only=True):
     no_data_iterations: int
     chord: str
     telemetry: Telemetry
-    apply: WatchApplyPart | None
-    """What ``--apply`` did; ``None`` where nothing was ever applied in this session and nobody asked."""
+    apply: WatchApplyPart | msgspec.UnsetType = msgspec.UNSET
+    """What ``--apply`` did; left out where nobody asked for it and nothing was ever applied in this session."""
     kept_iterations: tuple[str, ...]
     """Folders of the iterations still on disk, the oldest first."""
     artifact_paths: WatchArtifactPaths

@@ -55,7 +55,7 @@ class WaitingAct(msgspec.Struct, frozen=True, kw_only=True):
     """Something that was refused or failed, and is tried again."""
 
     what: str
-    """``apply``, ``give_again`` or ``rollback``."""
+    """``new_plan``, ``give_again`` or ``way_back``."""
     plan_digest: str
     reasons: tuple[str, ...]
     detail: str
@@ -81,6 +81,6 @@ class WatchApplyPart(msgspec.Struct, frozen=True, kw_only=True):
     last: LastAct | None
     waiting: tuple[WaitingAct, ...]
     stopped: str | None
-    """Why nothing is applied any more in this session: ``unreceipted_change``, ``rollback_given_up``, or a reason of
-    the licence; ``None`` while it goes on."""
+    """Why nothing is applied any more in this session: ``unreceipted_change`` or ``rollback_given_up``; ``None`` while
+    it goes on."""
     stopped_detail: str

@@ -93,7 +93,7 @@ def run_closed_loop(store: FolderStore, reading: Reading, job: ClosedLoopJob, cl
     )
     decided = write_plan(store, record, finished)
     if job.hands is None:
-        return ClosedLoopDone(write_run_folder(store, record, decided, explain, started, finished), None)
+        return ClosedLoopDone(write_run_folder(store, record, decided, explain, (started, finished)), None)
     what, applied = decided.to_act, None
     if what is not None:
         place = ActingPlace(
@@ -106,4 +106,4 @@ def run_closed_loop(store: FolderStore, reading: Reading, job: ClosedLoopJob, cl
         )
         applied = apply_plan(job.hands, what, place, record.apply.kill_switch)
     record = replace(record, acted=NOTHING_TO_APPLY if applied is None else acted(applied))
-    return ClosedLoopDone(write_run_folder(store, record, decided, explain, started, clock.now()), applied)
+    return ClosedLoopDone(write_run_folder(store, record, decided, explain, (started, clock.now())), applied)

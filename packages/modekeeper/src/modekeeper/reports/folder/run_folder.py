@@ -101,17 +101,17 @@ def write_run_folder(
     run: RunRecord,
     decided: DecidedPlan,
     explain: ExplainLog,
-    started: datetime,
-    finished: datetime,
+    when: tuple[datetime, datetime],
 ) -> ClosedLoopReport:
-    """Write what comes after the plan: trace, summary, explain log and report; the report comes last."""
-    report = _report(
-        store, run, times(started, finished), rollback_path=decided.rollback_path, bundle_path=decided.bundle_path
-    )
+    """Write what comes after the plan: summary, explain log and report; the report comes last.
+
+    ``when``: when the run started, and when it finished.
+    """
+    report = _report(store, run, times(*when), rollback_path=decided.rollback_path, bundle_path=decided.bundle_path)
     explain.add("decision", **_explained(report))
     store.write_bytes("explain.jsonl", explain.data())
     store.write_bytes("summary.md", closed_loop_summary(report).encode())
-    publish_json(store, "closed_loop", report, finished)
+    publish_json(store, "closed_loop", report, when[1])
     return report
 
 
@@ -150,11 +150,9 @@ def _report(
     telemetry, findings = recorder.series.telemetry(), recorder.findings()
     opportunity = opportunity_of(recorder, run.cost)
     decisions = state.standing
-    actions = [action for decision in decisions for action in decision.proposal.actions]
     acted = run.acted or Acted(
         ok=False if run.apply.requested else None, reasons=apply_block_reasons(run.apply, state, run.settings)
     )
-    reasons = acted.reasons
     switch = run.apply.kill_switch
     planned = [d for d in decisions if d.status is DecisionStatus.PLANNED]
     held_back = next((d.blocked_reason for d in decisions if d.status is DecisionStatus.BLOCKED), None)
@@ -170,8 +168,8 @@ def _report(
         apply_requested=run.apply.requested,
         apply_attempted=acted.attempted,
         apply_ok=acted.ok,
-        apply_blocked_reason=reasons[0] if reasons else None,
-        block_reasons=reasons,
+        apply_blocked_reason=acted.reasons[0] if acted.reasons else None,
+        block_reasons=acted.reasons,
         kill_switch_active=switch.active,
         kill_switch_signal=switch.signal,
         verify_ok=acted.verify_ok,
@@ -180,7 +178,7 @@ def _report(
         blocked_reason=held_back,
         changed_knobs=tuple(sorted({a.knob for d in planned for a in d.proposal.actions})),
         decisions=decisions,
-        proposed_actions_count=len(actions),
+        proposed_actions_count=sum(len(d.proposal.actions) for d in decisions),
         planned_actions_count=sum(len(d.proposal.actions) for d in planned),
         k8s_plan_path=path_in(store, "k8s_plan.json"),
         k8s_plan_script_path=path_in(store, "k8s_plan.kubectl.sh"),

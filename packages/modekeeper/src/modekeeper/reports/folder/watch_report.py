@@ -111,7 +111,7 @@ def watch_report(store: FolderStore, roll_up: WatchRollUp) -> WatchReport:
         answer=_answer(roll_up),
         proposed_actions_count=sum(len(decision.proposal.actions) for decision in state.standing),
         **opportunity_fields(opportunity_of(recorder, roll_up.cost)),
-        apply=roll_up.acts,
+        apply=msgspec.UNSET if roll_up.acts is None else roll_up.acts,
         kept_iterations=roll_up.kept,
         artifact_paths=WatchArtifactPaths(
             watch_latest_path=path_in(store, "watch_latest.json"),

@@ -1,11 +1,8 @@
 """A session of ``watch``: iterations at fixed distances, each in a folder of its own, rolled up after each."""
 
-import fcntl
-import os
-import re
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import msgspec
@@ -35,23 +32,15 @@ from modekeeper.reports.folder.decision_facts import CatalogUse
 from modekeeper.reports.folder.run_folder import DecidedPlan, RunRecord, write_plan, write_run_folder
 from modekeeper.reports.folder.trace_file import TRACE_NAME, trace_file
 from modekeeper.reports.folder.watch_acts import Audit, Iteration, WatchActs
+from modekeeper.reports.folder.watch_folder import OF_AN_APPLY, forget, iteration_folders, joined_traces
 from modekeeper.reports.folder.watch_report import WatchRollUp, failed_report, publish_watch_report, watch_report
-from modekeeper.reports.folder.watch_state import STATE_NAME, WatchState, damaged, load_state, save_state
+from modekeeper.reports.folder.watch_state import WatchState, damaged, load_state, save_state
 from modekeeper.value.opportunity import CostModel
 
-__all__ = ["WatchPlan", "WatchSession", "one_writer"]
+__all__ = ["WatchPlan", "WatchSession"]
 
 _POINTS_OF_AN_ITERATION = 100
 _POINTS_OF_A_SESSION = 300
-_LOCK_NAME = ".watch.lock"
-_FOLDER = re.compile(r"iter_\d{4,}")
-_OF_AN_APPLY = ("k8s_apply_latest.json", "k8s_verify_latest.json")
-"""Of the newest iteration that acted, in the folder of the session too."""
-_OF_A_SESSION = re.compile(
-    r"watch_(\d{8}T\d{9}Z|latest)\.json|watch_summary\.md|explain\.jsonl|decision_trace_latest\.jsonl"
-    r"|k8s_(apply|verify)_latest\.json"
-)
-"""What ``--fresh`` takes away, beside the checkpoint and the iterations. Never ``door/``: it is the way back."""
 _DOOR = "door"
 
 
@@ -78,33 +67,6 @@ class WatchPlan:
     """What applies plans; ``None``: nobody asked, or nothing here can."""
     audit: Audit | None = None
     """Looked at in each iteration of a session that applies, or that has applied."""
-
-
-@contextmanager
-def one_writer(store: FolderStore) -> Iterator[None]:
-    """Hold the folder: two sessions that write to one would take each other's files away.
-
-    Raises:
-        BadInputError: another process holds it, or it cannot be held.
-    """
-    place = store.root / _LOCK_NAME
-    try:
-        handle = os.open(place, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
-    except OSError as error:
-        raise BadInputError(
-            f"cannot hold {place.as_posix()}: {(error.strerror or type(error).__name__).lower()}. "
-            "Give --out a folder that can be written."
-        ) from error
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise BadInputError(
-                f"another mk watch is writing to {store.root.as_posix()}. Stop it, or give another --out."
-            ) from error
-        yield
-    finally:
-        os.close(handle)
 
 
 class WatchSession:
@@ -156,7 +118,7 @@ class WatchSession:
             save=self._save_acts,
         )
         if fresh:
-            _forget(store)
+            forget(store)
         else:
             self._go_on()
 
@@ -213,6 +175,7 @@ class WatchSession:
     def _iterate(self, stop: StopSignal, *, last: bool) -> IterationFacts:
         started = self._clock.now()
         self._iteration += 1
+        self._acts.begin(self._iteration)
         name = f"iter_{self._iteration:04d}"
         self._drop_folder(name)
         folder = self._store.folder(name)
@@ -246,9 +209,8 @@ class WatchSession:
         )
         decided = write_plan(folder, record, finished)
         record = replace(record, acted=self._act(folder, decided, explain))
-        write_run_folder(
-            folder, record, decided, explain, started, finished if self._plan.hands is None else self._clock.now()
-        )
+        ended = finished if self._plan.hands is None else self._clock.now()
+        write_run_folder(folder, record, decided, explain, (started, ended))
         self._no_data += facts.no_data
         # At the end of a session records that have waited for long are given: that breaks no silence.
         self._quiet = self._quiet + 1 if facts.no_data or (self._quiet and facts.nothing_came) else 0
@@ -271,7 +233,7 @@ class WatchSession:
         )
         if self._plan.hands is None:
             return None
-        for name in _OF_AN_APPLY:
+        for name in OF_AN_APPLY:
             data = folder.read_bytes(name)
             if data is not None:
                 self._store.write_bytes(name, data)
@@ -351,7 +313,7 @@ class WatchSession:
     def _publish(self, reason: str | None) -> WatchRollUp:
         """Everything in the session folder but the checkpoint."""
         roll_up = self._roll_up(reason)
-        self._store.write_bytes(TRACE_NAME, _joined_traces(self._store, roll_up.kept))
+        self._store.write_bytes(TRACE_NAME, joined_traces(self._store, roll_up.kept))
         self._store.write_bytes("explain.jsonl", self._explain.data())
         self._report = watch_report(self._store, roll_up)
         publish_watch_report(self._store, self._report)
@@ -375,7 +337,7 @@ class WatchSession:
         self._skipped, self._no_data = state.intervals_skipped, state.no_data_iterations
         self._quiet = state.no_data_in_a_row
         self._saved = state
-        self._acts.state = state.acts or ActsState()
+        self._acts.restore(state.acts or ActsState())
         self._explain.take_over(self._store.read_bytes("explain.jsonl") or b"")
         self._explain.add("session_resumed", after_iteration=state.iteration)
         self._undo_what_was_begun()
@@ -383,7 +345,7 @@ class WatchSession:
     def _undo_what_was_begun(self) -> None:
         """Take back what a killed process wrote after its last checkpoint, or had not yet cleared away."""
         self._publish(None)
-        for folder in _folders(self._store):
+        for folder in iteration_folders(self._store):
             if folder not in self._kept:
                 self._drop_folder(folder)
 
@@ -391,30 +353,8 @@ class WatchSession:
         shutil.rmtree(self._store.root / name, ignore_errors=True)
 
 
-def _folders(store: FolderStore) -> list[str]:
-    return sorted(path.name for path in store.root.iterdir() if _FOLDER.fullmatch(path.name))
-
-
-def _joined_traces(store: FolderStore, folders: tuple[str, ...]) -> bytes:
-    parts = [store.read_bytes(f"{name}/{TRACE_NAME}") for name in folders]
-    return b"".join(part for part in parts if part is not None)
-
-
 def _session_digest(plan: WatchPlan) -> str:
     """What makes two sessions the same: what is watched, and how it is decided upon."""
     # What the pods carry may change between two processes; it is no choice of the user's.
     settings = msgspec.structs.replace(plan.settings, cluster_knobs={})
     return canonical_digest({"watched": plan.watched, "settings": msgspec.to_builtins(settings)})
-
-
-def _forget(store: FolderStore) -> None:
-    """Start anew: the checkpoint goes first, so that a crash in between leaves no half session."""
-    try:
-        (store.root / STATE_NAME).unlink(missing_ok=True)
-        for path in sorted(store.root.iterdir()):
-            if _OF_A_SESSION.fullmatch(path.name):
-                path.unlink()
-        for folder in _folders(store):
-            shutil.rmtree(store.root / folder)
-    except OSError as error:
-        raise FailedError(f"cannot clear {store.root.as_posix()}: {error.strerror}.") from error

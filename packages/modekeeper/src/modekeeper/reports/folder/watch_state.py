@@ -68,6 +68,8 @@ def load_state(store: FolderStore, session: str) -> WatchState | None:
         raise damaged(store) from error
     if hashlib.sha256(_with_digest(data, state.sha256, _BLANK)).hexdigest() != state.sha256:
         raise damaged(store)
+    if state.iteration == 0 and (state.acts is None or state.acts.begun is None):
+        raise damaged(store)
     if state.session != session:
         raise BadInputError(
             f"{_where(store)} belongs to a session with other telemetry or settings. "
