@@ -16,7 +16,7 @@ from tests.installed_pro import installed_pro
 
 from modekeeper.artifacts.canonical import document
 from modekeeper.cli.clocks import SystemClock
-from modekeeper_license_gate.work import DEVELOPMENT_KEYRING, LICENSE_FILE, make_development_licence
+from modekeeper_license_gate.work import DEVELOPMENT_KEYRING, make_development_licence
 
 TRAINER = Path(__file__).parents[3] / "examples" / "trainer" / "modekeeper_trainer.py"
 PREFETCH = "dataloader_prefetch_factor"
@@ -38,9 +38,9 @@ def trainer(prefetch: int, **environment: str) -> dict[str, Any]:
 def licensed(folder: Path) -> dict[str, str]:
     """Install the licensed package for one folder's processes, and make a development licence beside it."""
     (folder / "pro").mkdir()
+    # A command that is run in the folder finds the licence by itself.
     make_development_licence(folder, now=SystemClock().now(), days=1, entitlements=("apply",))
     return installed_pro(folder / "pro") | {
-        "MODEKEEPER_LICENSE_PATH": str(folder / LICENSE_FILE),
         "MK_LICENSE_GATE_PUBLIC_KEYS_PATH": str(folder / DEVELOPMENT_KEYRING),
         "XDG_STATE_HOME": str(folder / "state"),
     }
@@ -48,12 +48,13 @@ def licensed(folder: Path) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class ExampleJob:
-    """A running trainer, and somebody who may do everything beside it."""
+    """A running trainer, and ``user``, who runs the commands in ``folder``."""
 
     plane: ControlPlane
     namespace: str
     folder: Path
     environment: Mapping[str, str]
+    user: str = "admin"
 
     def start(self, manifest: Mapping[str, Any]) -> None:
         created(self.plane, self.namespace, manifest)
@@ -79,8 +80,8 @@ class ExampleJob:
 
     def surroundings(self) -> dict[str, str]:
         kept = {name: os.environ[name] for name in ("PATH",) if name in os.environ}
-        mine = {"KUBECTL": str(self.plane.binaries / "kubectl"), "KUBECONFIG": str(self.plane.kubeconfig("admin"))}
-        return kept | self.plane.environment("admin") | mine | dict(self.environment)
+        mine = {"KUBECTL": str(self.plane.binaries / "kubectl"), "KUBECONFIG": str(self.plane.kubeconfig(self.user))}
+        return kept | self.plane.environment(self.user) | mine | dict(self.environment)
 
     def mk(self, *words: str, code: int = 0) -> str:
         """Run a command to its end, hold it to its exit code, and return what it printed."""
