@@ -17,6 +17,14 @@ from tests.cluster.workloads import placed
 from tests.installed_pro import installed_pro
 
 ROOT = Path(__file__).parents[3]
+FAKE_KIND = """#!/bin/sh
+echo "$@" >>"{log}"
+if [ "$1" = create ]; then cp "{kubeconfig}" "$6"; fi
+"""
+"""Called as the demo calls kind: the sixth word of ``create cluster`` is the kubeconfig to write."""
+
+pytestmark = pytest.mark.heavy
+
 SRC = [ROOT / "packages" / name / "src" for name in ("modekeeper", "license-gate")]
 
 
@@ -68,18 +76,29 @@ def patch(checkout: Path) -> str:
     return str(file)
 
 
-def demo(plane: ControlPlane, checkout: Path, name: str, *words: str) -> subprocess.CompletedProcess[str]:
-    on_path = f"{plane.binaries}{os.pathsep}{os.environ['PATH']}"
-    return subprocess.run(
-        ["bash", str(checkout / "bin" / name), "--cluster", "kubeconfig", "--trainer-patch", patch(checkout), *words],
+def started(plane: ControlPlane, checkout: Path, name: str, *words: str) -> subprocess.Popen[str]:
+    """A demo as somebody starts it; ``kind`` is found, and gives out the cluster of the tests."""
+    kind = checkout / "kind" / "kind"
+    kind.parent.mkdir(exist_ok=True)
+    kind.write_text(FAKE_KIND.format(log=checkout / "kind.log", kubeconfig=plane.kubeconfig("admin")))
+    kind.chmod(0o755)
+    on_path = os.pathsep.join((str(kind.parent), str(plane.binaries), os.environ["PATH"]))
+    return subprocess.Popen(
+        ["bash", str(checkout / "bin" / name), "--trainer-patch", patch(checkout), *words],
         cwd=checkout,
         env=plane.environment("admin") | {"PATH": on_path, "XDG_STATE_HOME": str(checkout / "state")},
         stdin=subprocess.DEVNULL,
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        check=False,
-        timeout=600,
     )
+
+
+def demo(plane: ControlPlane, checkout: Path, name: str, *words: str) -> tuple[int, str, str]:
+    """Run a demo to its end: the exit code, and what it said on both streams."""
+    with started(plane, checkout, name, *words) as process:
+        said, complained = process.communicate(timeout=600)
+    return process.returncode, said, complained
 
 
 def namespaces(plane: ControlPlane) -> list[str]:
@@ -87,17 +106,16 @@ def namespaces(plane: ControlPlane) -> list[str]:
     return [each["metadata"]["name"] for each in found if each["metadata"]["name"].startswith("mk-demo-")]
 
 
-@pytest.mark.heavy
 def test_a_change_is_made_without_a_restart_and_taken_back(
     control_plane: ControlPlane, node: Node, checkout: Path
 ) -> None:
     install_pro(checkout)
-    done = demo(control_plane, checkout, "mk-demo-sales")
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "dataloader_prefetch_factor 2 → 3" in done.stdout
-    assert "the trainer says dataloader_prefetch_factor 3, restarts: 0" in done.stdout
-    assert "the trainer says dataloader_prefetch_factor 2, restarts: 0" in done.stdout
-    assert done.stdout.splitlines()[-2:] == [
+    code, said, complained = demo(control_plane, checkout, "mk-demo-sales", "--cluster", "kubeconfig")
+    assert code == 0, said + complained
+    assert "dataloader_prefetch_factor 2 → 3" in said
+    assert "the trainer says dataloader_prefetch_factor 3, restarts: 0" in said
+    assert "the trainer says dataloader_prefetch_factor 2, restarts: 0" in said
+    assert said.splitlines()[-2:] == [
         "safety artifacts: report/_demo_safety_gates",
         "drift/apply artifacts: report/_license_dev_verify report/_cl_k8s_apply_paid",
     ]
@@ -107,16 +125,45 @@ def test_a_change_is_made_without_a_restart_and_taken_back(
     nothing_is_left(control_plane, checkout)
 
 
-@pytest.mark.heavy
 def test_without_the_licensed_package_the_refusal_is_shown(
     control_plane: ControlPlane, node: Node, checkout: Path
 ) -> None:
-    done = demo(control_plane, checkout, "mk-demo-k8s-drift", "--keep-license")
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "ERROR: apply refused (pro_not_installed)" in done.stderr
-    assert "Refused, as it must be without the licensed package. Nothing was changed." in done.stdout
+    """On a cluster that kind made; what kind would delete is left for the tests to delete."""
+    code, said, complained = demo(control_plane, checkout, "mk-demo-k8s-drift", "--keep-license")
+    assert code == 0, said + complained
+    assert "ERROR: apply refused (pro_not_installed)" in complained
+    assert "Refused, as it must be without the licensed package. Nothing was changed." in said
     assert (checkout / "report/_license_dev_verify/modekeeper.license.json").exists()
+    (made,) = namespaces(control_plane)
+    created, deleted = (checkout / "kind.log").read_text().splitlines()
+    assert created.startswith(f"create cluster --name {made} --kubeconfig ")
+    assert deleted == f"delete cluster --name {made} --quiet"
+    control_plane.request("admin", f"/api/v1/namespaces/{made}", "DELETE")
     nothing_is_left(control_plane, checkout, licence=True)
+
+
+def test_one_that_is_interrupted_leaves_nothing(control_plane: ControlPlane, node: Node, checkout: Path) -> None:
+    with started(control_plane, checkout, "mk-demo-k8s-drift", "--cluster", "kubeconfig") as process:
+        assert process.stdout is not None
+        assert any("mk k8s preflight" in line for line in process.stdout), process.stderr
+        assert len(namespaces(control_plane)) == 1
+        process.terminate()
+        process.communicate(timeout=120)
+    assert process.returncode == 143
+    nothing_is_left(control_plane, checkout)
+
+
+def test_what_is_kept_on_request_is_named(control_plane: ControlPlane, node: Node, checkout: Path) -> None:
+    words = ("--cluster", "kubeconfig", "--keep-deploy")
+    with started(control_plane, checkout, "mk-demo-k8s-drift", *words) as process:
+        assert process.stdout is not None
+        assert any("mk k8s preflight" in line for line in process.stdout), process.stderr
+        process.terminate()
+        said, _ = process.communicate(timeout=120)
+    (made,) = namespaces(control_plane)
+    assert f"kept: namespace {made} (kubectl delete namespace {made})" in said
+    control_plane.request("admin", f"/api/v1/namespaces/{made}", "DELETE")
+    nothing_is_left(control_plane, checkout)
 
 
 def nothing_is_left(plane: ControlPlane, checkout: Path, *, licence: bool = False) -> None:
