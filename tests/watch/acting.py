@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from tests.cluster_verify.worlds import LABELS, pod, workload, world
-from tests.door.doors import GOOD_LICENCE, KEY, Licence, MemoryWriter
+from tests.door.doors import KEY, Licence, MemoryWriter
 from tests.watch.sessions import PROVENANCE, ActingClock, Going, read_json
 
 from modekeeper.artifacts.store import FolderStore
@@ -30,6 +30,7 @@ from modekeeper.model.decision import Target
 from modekeeper.model.workload import WORKLOAD_KINDS
 from modekeeper.policy.catalog import load_default
 from modekeeper.ports.actuator import ApplyOrder, ClusterWay
+from modekeeper.ports.clock import Clock
 from modekeeper.reports.folder.acting import Hands
 from modekeeper.reports.folder.decision_facts import CatalogUse
 from modekeeper.reports.folder.watch_acts import Audit
@@ -86,6 +87,9 @@ class Killed(BaseException):
 
 class World:
     """All of it, for one test."""
+
+    interval_s = INTERVAL_S
+    clock: Clock
 
     def __init__(self, folder: Path, wait_ms: Callable[[float], float], *, pods: int = 2) -> None:
         self.folder, self.out = folder, folder / "out"
@@ -160,7 +164,7 @@ class World:
             name="job",
             watched=self.job.path.as_posix(),
             settings=settings,
-            interval_s=INTERVAL_S,
+            interval_s=self.interval_s,
             max_iterations=iterations,
             keep=10_000,
             apply=ApplyRequest(requested=True, pro_installed=True),
@@ -211,6 +215,3 @@ def make_world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[...,
         return made
 
     return make
-
-
-assert GOOD_LICENCE.license_ok

@@ -42,13 +42,15 @@ SCHEMAS = {
     r"closed_loop_.*\.json": "closed_loop.v0",
     r"watch_(latest|\d{8}T\d{9}Z)\.json": "watch.v0",
     r"watch_state\.json": "watch_state.v0",
-    r"k8s_plan\.json": "k8s_plan.v0",
+    r"k8s_plan(_applied)?\.json": "k8s_plan.v0",
+    r"k8s_apply_.*\.json": "k8s_apply.v0",
+    r"k8s_verify_.*\.json": "k8s_verify.v0",
     r"policy_bundle_.*\.json": "policy_bundle.v1",
     r"rollback_plan_.*\.json": "rollback_plan.v0",
     r"decision_trace_.*\.jsonl": "decision_trace_event.v0",
     r"explain\.jsonl": "explain_event",
 }
-FREE_TEXT = {"summary.md", "watch_summary.md", "k8s_plan.kubectl.sh"}
+FREE_TEXT = {"summary.md", "watch_summary.md", "k8s_plan.kubectl.sh", "k8s_verify_summary.md"}
 
 
 class Going:
@@ -213,7 +215,8 @@ def check_folder(out: Path, *, unfinished_allowed: bool = False, since: int = 0)
     checked = 0
     for path in sorted(out.rglob("*")):
         number = re.fullmatch(r"iter_(\d+)", path.parent.name)
-        if path.is_dir() or path.name == ".watch.lock" or (number and int(number[1]) < since):
+        of_the_door = path.relative_to(out).parts[0] in {"door", "door.lock"}
+        if path.is_dir() or path.name == ".watch.lock" or of_the_door or (number and int(number[1]) < since):
             continue
         if path.name.startswith(".unfinished-"):
             assert unfinished_allowed, path

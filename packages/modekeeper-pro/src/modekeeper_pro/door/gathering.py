@@ -184,7 +184,8 @@ def _gate_case(
 ) -> tuple[tuple[str, ...], GateCase]:
     target = Target(namespace=item.namespace, kind=item.kind, name=item.name)
     known = (request.known or {}).get(target, {})
-    actions = tuple(_action(name, text, item.actuation, values, known) for name, text in sorted(item.knobs.items()))
+    said = runs.began(plan.digest, values.index) | _said(values)
+    actions = tuple(_action(name, text, item.actuation, said, known) for name, text in sorted(item.knobs.items()))
     spec = find_chord(ports.catalog, item.chord_id)
     proposal = Proposal(
         policy="chord",
@@ -213,11 +214,21 @@ def _gate_case(
     return unknown, case
 
 
-def _action(name: str, text: str, actuation: Actuation, values: VerifyItem, known: Mapping[str, KnownValue]) -> Action:
-    """What the plan asks of one knob, from where it stands: the cluster's word before anybody else's."""
+def _said(values: VerifyItem) -> dict[str, str]:
+    """By annotation key, the one value a change starts from."""
+    return {key: text for key, text in values.live_values.items() if text is not None}
+
+
+def _action(
+    name: str, text: str, actuation: Actuation, cluster: Mapping[str, str], known: Mapping[str, KnownValue]
+) -> Action:
+    """What the plan asks of one knob, from where it stands: the cluster's word before anybody else's.
+
+    Where pods have no one value, because some carry the plan's already, ``cluster`` says from which one it began.
+    """
     knob = find_knob(name)
     assert knob is not None  # noqa: S101 - the plan was parsed
-    said = _number(values.live_values.get(f"{KNOB_ANNOTATION}{name}"))
+    said = _number(cluster.get(f"{KNOB_ANNOTATION}{name}"))
     told = known.get(name)
     source = CurrentValueSource.CLUSTER if said is not None or told is None else told.source
     current = said if said is not None else told.value if told is not None else float("nan")

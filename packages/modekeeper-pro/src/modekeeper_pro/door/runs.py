@@ -87,6 +87,16 @@ class Runs(msgspec.Struct, frozen=True, kw_only=True):
                         found |= write.before
         return found
 
+    def began(self, plan_digest: str, item: int) -> dict[str, str]:
+        """Annotation key to what stood there before the plan's writes that stand: in its pods, else on the object."""
+        found: dict[str, str] = {}
+        mine = [write for _past, write in self.standing(plan_digest) if write.item == item]
+        for write in sorted(mine, key=lambda write: write.name == write.workload):
+            for key, text in write.before.items():
+                if text is not None:
+                    found.setdefault(key, text)
+        return found
+
     def _times(self, target: Target, operation: Operation, chord: str | None, besides: str) -> tuple[int, ...]:
         return tuple(
             past.record.begun_at_ms

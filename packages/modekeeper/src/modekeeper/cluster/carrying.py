@@ -1,4 +1,4 @@
-"""Whether what was applied hot is still there: in the record on the object, and in each live pod."""
+"""Whether what was applied is still there: on the object or in its pod template, and in each live pod."""
 
 import msgspec
 
@@ -22,21 +22,19 @@ class Carrying(msgspec.Struct, frozen=True, kw_only=True):
     """What was found of a plan."""
 
     gone: str = ""
-    """Where the record on an object does not hold the plan's values any more, which, in one line."""
+    """Where an object does not hold the plan's values (any more), which, in one line."""
     pods_without: tuple[str, ...] = ()
     """Live pods that lack a value, sorted."""
 
 
 def carrying(reader: ClusterReader, plan: Plan) -> Carrying:
-    """Look at every hot item of ``plan``.
+    """Look at every item of ``plan``.
 
     Raises:
         ModeKeeperError: the cluster does not say.
     """
     without: list[str] = []
     for item in plan.items:
-        if item.actuation is not Actuation.HOT or item.pod_patch is None:
-            continue
         name = f"{item.kind}/{item.name}"
         kind = find_workload_kind(item.kind)
         found = _object(reader, kind, item) if kind is not None else None
@@ -47,7 +45,8 @@ def carrying(reader: ClusterReader, plan: Plan) -> Carrying:
         lost = sorted(key for key, value in wanted.items() if held.get(key) != value)
         if lost:
             return Carrying(gone=f"{name} does not record {', '.join(lost)} as it was applied")
-        without += _pods_without(reader, kind, item, found)
+        if item.actuation is Actuation.HOT:
+            without += _pods_without(reader, kind, item, found)
     return Carrying(pods_without=tuple(sorted(without)))
 
 

@@ -15,7 +15,7 @@ from modekeeper.policy.knobs import find_knob
 from modekeeper.policy.promises import judge_promise, promise_no_worse
 from modekeeper.policy.situation import KnownValue
 
-__all__ = ["AppliedChange", "EffectMeter"]
+__all__ = ["AppliedChange", "EffectMeter", "PreparedChange"]
 
 SETTLE_MS = 120_000
 """A job that does not name its knobs has them so long after the apply: the kubelet brings annotations within about
@@ -55,6 +55,14 @@ class AppliedChange(msgspec.Struct, frozen=True, kw_only=True):
     """Sample at which the trouble began: the level before is that of the trouble, not of the healthy job."""
 
 
+class PreparedChange(msgspec.Struct, frozen=True, kw_only=True):
+    """A change that is about to be applied, and where the job stands without it."""
+
+    change: AppliedChange
+    before: dict[str, Level]
+    """By metric; one is left out where its level is not known."""
+
+
 class _Measured(msgspec.Struct, kw_only=True):
     """A change under measurement. Plain values."""
 
@@ -92,8 +100,8 @@ class EffectMeter:
         """The change under measurement."""
         return self._under.change if self._under is not None else None
 
-    def begin(self, change: AppliedChange, at: Instant, *, speaks: bool) -> Outcome:
-        """The change was applied after the sample ``at``; gives what is known of its outcome: nothing yet."""
+    def prepare(self, change: AppliedChange) -> PreparedChange:
+        """Note where the job stands, before anything is written: what comes after may already be the effect."""
         names = {change.promise.metric, "gpu_mem_share", *(name for name, _ in _GUARDS)}
         before = {}
         for name in sorted(names):
@@ -102,7 +110,11 @@ class EffectMeter:
                 level = tail_level(self._recent.values(name, 0, change.promise.within_samples))
             if level is not None:
                 before[name] = level
-        self._under = _Measured(change=change, told=at, speaks=speaks, before=before)
+        return PreparedChange(change=change, before=before)
+
+    def begin(self, prepared: PreparedChange, at: Instant, *, speaks: bool) -> Outcome:
+        """The change was applied after the sample ``at``; gives what is known of its outcome: nothing yet."""
+        self._under = _Measured(change=prepared.change, told=at, speaks=speaks, before=prepared.before)
         return _outcome(self._under, OutcomeState.PENDING)
 
     def give_up(self, why: str) -> Outcome | None:
@@ -222,8 +234,8 @@ def _unmeasurable(under: _Measured, seen: int, *, over: bool) -> str:
     """Why nothing can be told, now that enough has passed; empty where it may still be."""
     promise = under.change.promise
     if promise.metric not in under.before:
-        known = under.rows < promise.within_samples and not over
-        return "" if known else f"the level of {promise.metric} before the change is not known"
+        early = under.rows < promise.within_samples and not over
+        return "" if early else f"the level of {promise.metric} before the change is not known"
     few = over and seen * 4 < promise.within_samples
     return f"{promise.metric} was seen in {seen} samples only" if few else ""
 

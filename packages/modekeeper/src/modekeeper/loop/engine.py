@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from modekeeper.detect.panel import Panel
-from modekeeper.loop.effect import AppliedChange, EffectMeter
+from modekeeper.loop.effect import AppliedChange, EffectMeter, PreparedChange
 from modekeeper.loop.settings import LoopSettings
 from modekeeper.loop.tick import NOTHING_PLANNED, LoopState, TickInput, tick
 from modekeeper.model.block import SampleBlock
@@ -111,21 +111,25 @@ class Engine:
             self._meter = self._meter or EffectMeter()
             self._meter.restore(snapshot["effect"])
 
-    def applied(self, plan: Plan, decisions: Sequence[Decision]) -> AppliedChange | None:
-        """The plan that ``decisions`` made was applied after the last sample: its effect is measured from now on.
+    def prepared(self, plan: Plan, decisions: Sequence[Decision]) -> PreparedChange | None:
+        """What must be known of the plan that ``decisions`` made before it is applied.
 
-        Gives what must be told to ``taken_back``; ``None`` where nothing of it can be measured.
+        ``None`` where nothing of it can be measured.
         """
         actions = {a.knob: a for d in decisions if d.status is DecisionStatus.PLANNED for a in d.proposal.actions}
         change = self._change(plan, decisions, {name: action.target for name, action in sorted(actions.items())})
-        if self._meter is None or change is None:
-            return None
+        return None if self._meter is None or change is None else self._meter.prepare(change)
+
+    def applied(self, prepared: PreparedChange) -> None:
+        """The change was applied after the last sample: its effect is measured from now on."""
+        if self._meter is None:
+            return
+        change = prepared.change
         said = [_known_of(self._state.known, name) for name in change.targets]
         speaks = any(known is not None and known.source is CurrentValueSource.TELEMETRY for known in said)
-        outcome = self._meter.begin(change, self._last, speaks=speaks)
+        outcome = self._meter.begin(prepared, self._last, speaks=speaks)
         told = {n: KnownValue(value=v, source=CurrentValueSource.CLUSTER) for n, v in change.targets.items()}
         self._state = msgspec.structs.replace(self._state, outcome=outcome, known=_replaced(self._state.known, told))
-        return change
 
     def taken_back(self, change: AppliedChange) -> None:
         """The change was taken back after the last sample.

@@ -1,6 +1,6 @@
 """From facts to verdicts: the items, their problems, the first blocker. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from modekeeper.artifacts.contracts.access import AccessHint
@@ -35,6 +35,7 @@ __all__ = ["Judgement", "first_blocker", "judge"]
 _APPLICABLE = frozenset({Effect.HOT, Effect.RESTART})
 _ORDER = {kind: place for place, kind in enumerate(BlockerKind)}
 _MOST_PODS = 50
+_MOST_LACKING = 5000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,13 +192,28 @@ def _pods(facts: ItemFacts, now: ValuesNow) -> PodsPart | None:
     if facts.pods is None or facts.pods.value is None:
         return None
     pods, patch = facts.pods.value, facts.item.pod_patch or {}
+    listed = _listed(pods, patch)
     return PodsPart(
         total=len(pods),
-        listed=tuple(_pod(pod, patch) for pod in pods[:_MOST_PODS]),
-        left_out=max(0, len(pods) - _MOST_PODS),
+        listed=tuple(_pod(pod, patch) for pod in listed),
+        left_out=len(pods) - len(listed),
         differ=now.pods_differ,
         dry_run=dry_run_part(patch, facts.pod_dry_run),
     )
+
+
+def _listed(pods: Sequence[JsonObject], patch: JsonObject) -> Sequence[JsonObject]:
+    """The first of them; where some carry every value already, all the others: of each it must be known what it holds.
+
+    That is a plan which was applied, and pods that were made since.
+    """
+    wanted = wanted_values(patch)
+    carry = [live_values(patch, pod) == wanted for pod in pods]
+    if not any(carry) or all(carry):
+        return pods[:_MOST_PODS]
+    lacking = [place for place, carries in enumerate(carry) if not carries][:_MOST_LACKING]
+    rest = [place for place, carries in enumerate(carry) if carries][: max(0, _MOST_PODS - len(lacking))]
+    return [pods[place] for place in sorted((*lacking, *rest))]
 
 
 def _pod(pod: JsonObject, patch: JsonObject) -> PodPart:

@@ -8,11 +8,10 @@ from modekeeper.artifacts.contracts.k8s_apply import K8sApplyReport
 from modekeeper.artifacts.contracts.watch_apply import AppliedPlan, LastAct, PlanFate, WaitingAct, WatchApplyPart
 from modekeeper.artifacts.explain import ExplainLog
 from modekeeper.artifacts.times import iso_utc, parse_iso
-from modekeeper.loop.effect import AppliedChange
+from modekeeper.loop.effect import AppliedChange, PreparedChange
 from modekeeper.loop.tick import LoopState
 from modekeeper.model.decision import BlockReason, Plan
 from modekeeper.model.outcome import Outcome, OutcomeState
-from modekeeper.model.trace import Decision
 from modekeeper.planning.undo import RollbackPlan
 from modekeeper.ports.clock import Clock
 
@@ -32,7 +31,8 @@ class BegunPlan(msgspec.Struct, frozen=True, kw_only=True):
 
     plan: Plan
     undo: RollbackPlan
-    decisions: tuple[Decision, ...]
+    prepared: PreparedChange | None
+    """Where the job stood before; ``None`` where nothing of the change can be measured."""
     giving_up: bool = False
     """It could not be finished, and what was written of it is taken back."""
 
@@ -97,9 +97,9 @@ class ActsMemory:
         )
         self.set(last=last)
 
-    def applied(self, begun: BegunPlan, change: AppliedChange | None) -> None:
+    def applied(self, begun: BegunPlan) -> None:
         """A plan is applied, every item of it."""
-        plan = begun.plan
+        plan, change = begun.plan, None if begun.prepared is None else begun.prepared.change
         told = AppliedPlan(
             plan_digest=plan.digest,
             chords=tuple(dict.fromkeys(chord for item in plan.items for chord in item.chord_id.split(","))),

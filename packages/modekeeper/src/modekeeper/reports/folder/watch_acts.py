@@ -212,7 +212,8 @@ class WatchActs:
             return Acted(ok=False, reasons=(self.state.stopped,))
         if outcome is not None and outcome.state in _OPEN:
             return Acted(ok=False, reasons=(EFFECT_PENDING,))
-        return self._apply(hands, now, BegunPlan(plan=plan, undo=undo, decisions=self._engine.state.standing))
+        prepared = self._engine.prepared(plan, self._engine.state.standing)
+        return self._apply(hands, now, BegunPlan(plan=plan, undo=undo, prepared=prepared))
 
     def _apply(self, hands: Hands, now: Iteration, begun: BegunPlan) -> Acted:
         """Apply a plan that is new, or go on with one that an earlier try or process has begun."""
@@ -226,11 +227,23 @@ class WatchActs:
             self._save()
         report = apply_plan(hands, _to_act(now, begun.plan, begun.undo), now.place, now.switch)
         memory.asked(report)
-        if report.apply_ok:
-            memory.applied(begun, self._engine.applied(begun.plan, begun.decisions))
+        if report.apply_ok or (was_begun and not report.apply_attempted and self._is_there(hands, begun.plan)):
+            if begun.prepared is not None:
+                self._engine.applied(begun.prepared)
+            memory.applied(begun)
         else:
             self._not_applied(begun, report, may_be_written=was_begun or report.apply_attempted)
         return acted(report)
+
+    @staticmethod
+    def _is_there(hands: Hands, plan: Plan) -> bool:
+        """Whether a plan that was begun was made to its end before: then no verification of it can be good any more."""
+        try:
+            with hands.reader() as reader:
+                found = carrying(reader, plan)
+        except ModeKeeperError:
+            return False
+        return not (found.gone or found.pods_without)
 
     def _not_applied(self, begun: BegunPlan, report: K8sApplyReport, *, may_be_written: bool) -> None:
         memory = self._memory
@@ -241,7 +254,7 @@ class WatchActs:
             memory.set(begun=None)
         elif waiting.attempts >= _MOST_FORWARD:
             memory.wait_no_more(FORWARD)
-            memory.set(begun=BegunPlan(plan=begun.plan, undo=begun.undo, decisions=begun.decisions, giving_up=True))
+            memory.set(begun=BegunPlan(plan=begun.plan, undo=begun.undo, prepared=begun.prepared, giving_up=True))
 
     # The way back.
 
