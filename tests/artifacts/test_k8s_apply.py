@@ -11,6 +11,7 @@ RECEIPT = Receipt(
     namespace="ml",
     name="trainer",
     uid="u-1",
+    place=("metadata", "annotations"),
     field_manager="modekeeper",
     resource_version_before="7",
     resource_version_after="8",

@@ -393,27 +393,6 @@ def test_the_order_carries_what_was_given(place: Path, installed: Callable[..., 
     assert order.clock.now() == parse_iso(NOW)
 
 
-def test_what_to_take_back_is_left_to_whoever_applied_it(
-    place: Path, installed: Callable[..., None], capsys: pytest.CaptureFixture[str]
-) -> None:
-    done = reported(operation="rollback", apply_ok=True, plan_digest=HOT.digest, **NO_REASON)
-    (place / "out/rollback_plan_latest.json").unlink(missing_ok=True)
-    door = Door(msgspec.convert(msgspec.to_builtins(done), K8sApplyReport))
-    installed(door)
-    assert attempt(command="rollback")[0] == 0
-    assert [(order.plan, order.rollback_plan) for order in door.orders] == [(None, None)]
-    capsys.readouterr()
-    door.answer = msgspec.structs.replace(door.answer, plan_digest=None)
-    code, _ = attempt(command="rollback")
-    assert code == 2
-    assert capsys.readouterr().err == (
-        "ERROR: nothing was applied from 'out'. Name the --out of the apply that is to be taken back.\n"
-    )
-    code, _ = attempt("--rollback-plan", "nowhere.json", command="rollback")
-    assert code == 2
-    assert len(door.orders) == 2
-
-
 @pytest.mark.parametrize("kind", ["a class", "a function"])
 def test_an_entry_point_may_make_the_door(kind: str, installed: Callable[..., None]) -> None:
     report = reported(apply_ok=True, apply_attempted=True, **NO_REASON)

@@ -121,7 +121,9 @@ def test_the_whole_session_is_decided_again_to_the_byte(case: str, tmp_path: Pat
     trace = [engine.no_data()]
     trace += [event for block in between(blocks, 0, at) for event in engine.feed(block)]
     assert engine.state.plan == plan
-    assert engine.applied(plan, engine.state.standing) is not None
+    prepared = engine.prepared(plan, engine.state.standing)
+    assert prepared is not None
+    engine.applied(prepared)
     trace += [event for block in between(blocks, at, sum(sizes.values())) for event in engine.feed(block)]
     live = (EVIDENCE / case / "decision_trace_latest.jsonl").read_bytes()
     assert b"".join(json_line(event) for event in trace) == live

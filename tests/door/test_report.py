@@ -31,7 +31,7 @@ def test_a_plan_that_is_stopped_in_the_middle_says_what_was_done_and_what_was_no
     assert report.items[1].receipt is not None
     assert report.items[1].pods[0].receipt is None
     assert "is '3'" in report.detail
-    assert report.rollback_plan_path == "report/apply/door/0001/undo.json"
+    assert report.rollback_plan_path == "report/apply/rollback_plan_latest.json"
     written = [each for i in report.items for each in (i.receipt, *(pod.receipt for pod in i.pods)) if each is not None]
     assert len(written) == len(door.writer.stored) == len(door.receipts()) == 4
     assert msgspec.json.decode(document(report), type=K8sApplyReport) == report

@@ -31,6 +31,7 @@ from modekeeper_pro.door.opening import open_writer
 from modekeeper_pro.door.ports import DoorPorts
 from modekeeper_pro.door.report import Asked, apply_report, rollback_report
 from modekeeper_pro.door.rollback import rollback
+from modekeeper_pro.door.way_back import WAY_BACK
 
 __all__ = ["ENTITLEMENT", "DoorActuator"]
 
@@ -65,7 +66,10 @@ class DoorActuator:
         )
         with _ports(order) as ports:
             applied = apply(request, ports)
-        return apply_report(applied, _asked(order, started))
+        plan = applied.case.plan
+        return apply_report(
+            applied, _asked(order, started, _way_back(order, plan.digest if plan is not None else None))
+        )
 
     def rollback(self, order: ApplyOrder) -> K8sApplyReport:
         """As the port says; what is taken back is what the files in ``order.store`` say was written.
@@ -82,7 +86,8 @@ class DoorActuator:
             digest = parse_plan(order.plan.data).digest
         with _ports(order) as ports:
             taken = rollback(digest, ports)
-        return rollback_report(taken, _asked(order, started))
+        followed = order.rollback_plan.path if order.rollback_plan is not None else None
+        return rollback_report(taken, _asked(order, started, followed))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -200,7 +205,17 @@ def _number(text: str | None) -> float | None:
         return None
 
 
-def _asked(order: ApplyOrder, started: datetime) -> Asked:
+def _way_back(order: ApplyOrder, plan_digest: str | None) -> str | None:
+    """The way back of the plan, where an earlier apply left one."""
+    data = FolderStore(order.store.root).read_bytes(WAY_BACK)
+    try:
+        fits = data is not None and parse_rollback_plan(data).plan_digest == plan_digest
+    except BadInputError:
+        fits = False
+    return (order.store.root / WAY_BACK).as_posix() if fits else None
+
+
+def _asked(order: ApplyOrder, started: datetime, way_back: str | None) -> Asked:
     return Asked(
         started=started,
         finished=order.clock.now(),
@@ -210,5 +225,6 @@ def _asked(order: ApplyOrder, started: datetime) -> Asked:
         approval_path=order.approval.path if order.approval is not None else None,
         force_requested=order.force_requested is True,
         internal_override_ignored=_OVERRIDE_VARIABLE in order.environment,
+        rollback_plan_path=way_back,
         folder=order.store.root.as_posix(),
     )

@@ -21,6 +21,7 @@ from modekeeper_pro.door.records import PlannedWrite, RunRecord, with_digest
 from modekeeper_pro.door.rehearsal import Rehearsal, rehearse
 from modekeeper_pro.door.runs import Runs, locked, settled
 from modekeeper_pro.door.verification import Verification, parse_verification
+from modekeeper_pro.door.way_back import write_way_back
 from modekeeper_pro.door.writing import Outcome, perform
 
 __all__ = ["Applied", "apply"]
@@ -72,6 +73,7 @@ def apply(request: ApplyRequest, ports: DoorPorts) -> Applied:
         record = _record(ports, runs, plan, case, [each.write for each in rehearsed.values()])
         if not record.writes:
             return applied
+        write_way_back(ports.files, plan, case.items, runs, ports.clock.now())
         versions = dict(enumerate((each.version for each in rehearsed.values()), start=1))
         return replace(applied, record=record, outcomes=perform(ports, record, versions))
 

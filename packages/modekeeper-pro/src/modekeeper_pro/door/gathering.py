@@ -6,6 +6,8 @@ from collections.abc import Mapping
 import msgspec
 
 from modekeeper.artifacts.contracts.k8s_verify import BlockerKind, VerifyItem
+from modekeeper.cluster.audit.judge import POD, unreceipted
+from modekeeper.cluster.audit.receipt_book import Book
 from modekeeper.cluster.verify.compare import annotations_place, wanted_values
 from modekeeper.cluster.verify.facts import Facts, ItemFacts
 from modekeeper.cluster.verify.gather import gather
@@ -62,6 +64,7 @@ def item_cases(
     fresh = judge_facts(facts).items
     verified = verification.report.items if verification is not None else ()
     ours = {(write.ref, write.uid, write.place): write.after for _past, write in runs.standing(plan.digest)}
+    book = runs.book()
     cases: list[ItemCase] = []
     number = 1
     for index, (item_facts, seen) in enumerate(zip(facts.items, fresh, strict=True)):
@@ -79,7 +82,7 @@ def item_cases(
                 verified=old,
                 fresh=seen,
                 wanted=wanted,
-                differences=tuple(_differences(item_facts, seen, old, wanted)),
+                differences=(*_unreceipted(wanted, book), *_differences(item_facts, seen, old, wanted)),
             )
         )
     return tuple(cases), facts
@@ -139,6 +142,15 @@ def _write(
         before=before,
         after=after,
         digest=change.digest(found),
+    )
+
+
+def _unreceipted(wanted: tuple[WantedWrite, ...], book: Book) -> tuple[str, ...]:
+    """What carries our own name and was not written from this folder: by whom, nobody can say."""
+    return tuple(
+        f"{change.text}; the receipts are those of this folder"
+        for each in wanted
+        for change in unreceipted(POD if each.write.resource == PODS else each.write.kind, each.found, book)
     )
 
 

@@ -42,6 +42,7 @@ def write_receipt(
         namespace=write.namespace,
         name=write.name,
         uid=write.uid,
+        place=write.place,
         field_manager=FIELD_MANAGER,
         resource_version_before=versions[0],
         resource_version_after=versions[1],

@@ -22,8 +22,9 @@ from modekeeper_pro.door.apply import Applied
 from modekeeper_pro.door.case import DoorCase, ItemCase
 from modekeeper_pro.door.change import PODS
 from modekeeper_pro.door.gates import block_reasons
-from modekeeper_pro.door.records import RunRecord, run_folder
+from modekeeper_pro.door.records import RunRecord
 from modekeeper_pro.door.rollback import TakenBack
+from modekeeper_pro.door.way_back import WAY_BACK
 from modekeeper_pro.door.writing import Outcome
 
 __all__ = ["Asked", "apply_report", "rollback_report"]
@@ -46,6 +47,8 @@ class Asked:
     internal_override_ignored: bool = False
     policy_bundle_path: str | None = None
     explain_path: str | None = None
+    rollback_plan_path: str | None = None
+    """Which way back a rollback followed, or an apply that wrote nothing found there; ``None``: none."""
     folder: str = ""
     """Of the artifacts, as the user named it."""
 
@@ -115,7 +118,9 @@ def _common(
     first = reasons[0] if reasons else None
     details = [v.detail for v in verdicts if not v.passed and v.reason is first]
     details += [o.detail for o in outcomes if o.status in (ApplyStatus.FAILED, ApplyStatus.REFUSED)]
-    undo = f"{run_folder(record.run)}/undo.json" if record is not None else None
+    way_back = asked.rollback_plan_path
+    if record is not None and record.operation is Operation.APPLY:
+        way_back = (PurePosixPath(asked.folder) / WAY_BACK).as_posix()
     return {
         "started_at": iso_utc(asked.started),
         "finished_at": iso_utc(asked.finished),
@@ -134,7 +139,7 @@ def _common(
         "plan_path": asked.plan_path,
         "verify_report_path": asked.verify_report_path,
         "policy_bundle_path": asked.policy_bundle_path,
-        "rollback_plan_path": None if undo is None else (PurePosixPath(asked.folder) / undo).as_posix(),
+        "rollback_plan_path": way_back,
         "explain_path": asked.explain_path,
     }
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import msgspec
 
 from modekeeper.artifacts.contracts.k8s_apply import Operation
+from modekeeper.cluster.audit.receipt_book import Book, Slot
 from modekeeper.model.decision import Target
 from modekeeper.model.errors import FailedError, RefusedError
 from modekeeper_pro.door.change import uid_of, values_at, version_of
@@ -68,6 +69,16 @@ class Runs(msgspec.Struct, frozen=True, kw_only=True):
             for write in past.written()
             if Undoes(run=past.record.run, number=write.number) not in undone
         ]
+
+    def book(self) -> Book:
+        """What was written last to each key of each object: what carries our name has to be this."""
+        written = {
+            Slot(write.uid, write.place, key): value
+            for past in self.past
+            for write in past.written()
+            for key, value in write.after.items()
+        }
+        return Book(written, sum(1 for past in self.past for _write in past.written()))
 
     def changed_at_ms(self, target: Target, chord_id: str, besides: str) -> tuple[int, ...]:
         """When a chord changed a workload, by plans other than ``besides``."""

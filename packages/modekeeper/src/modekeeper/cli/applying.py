@@ -103,6 +103,8 @@ def show(report: K8sApplyReport, out: str, *, as_json: bool) -> None:
     for item in report.items:
         values = ", ".join(f"{key}={'(removed)' if text is None else shown(text)}" for key, text in item.wanted.items())
         say(f"{item.status:<9} {item.namespace} {item.kind}/{item.name} {item.actuation}: {values}")
+    if report.block_reason in _VERIFY_REASONS and report.detail:
+        say(f"{report.block_reason}: {report.detail}")  # the line of the error is the same for all of these
     done = sum(item.status is ApplyStatus.DONE for item in report.items)
     say(
         f"apply_ok={str(report.apply_ok).lower()} block_reason={report.block_reason or 'none'} "

@@ -20,12 +20,13 @@ from modekeeper.cli.options import examples, json_option, kill_switch_option, li
 from modekeeper.cluster.kill_switch import KillSwitchSignals
 from modekeeper.gates.plan_on_file import PlanCase, judge_plan, needs_approval
 from modekeeper.gates.verification import LONGEST_VERIFICATION_BYTES, read_verification
-from modekeeper.model.decision import Verdict
-from modekeeper.model.errors import ModeKeeperError
+from modekeeper.model.decision import Plan, Verdict
+from modekeeper.model.errors import BadInputError, ModeKeeperError
 from modekeeper.planning.parse import parse_plan
+from modekeeper.planning.parse_undo import parse_rollback_plan
 from modekeeper.policy.catalog import load_default
 from modekeeper.ports.actuator import ApplyOrder, GivenFile
-from modekeeper.reports.folder.apply_run import ApplyAsked, ApplyRun
+from modekeeper.reports.folder.apply_run import UNDO, ApplyAsked, ApplyRun
 
 __all__ = ["OVERRIDE_VARIABLE", "apply"]
 
@@ -47,6 +48,12 @@ _FOUND = "k8s_verify_latest.json"
     metavar="FILE",
     help="Its verification (k8s_verify_latest.json); else the one in --out.",
 )
+@click.option(
+    "--rollback-plan",
+    "undo_path",
+    metavar="FILE",
+    help="What the job ran with (rollback_plan_latest.json of the plan); else the one beside the plan.",
+)
 @license_option
 @click.option("--force", is_flag=True, help="Recorded in the report. It bypasses nothing.")
 @click.option("--approve-advanced", is_flag=True, help="You say yes to cold and advanced changes.")
@@ -65,6 +72,7 @@ def apply(*, cluster: ClusterOptions, out: str, as_json: bool, **given: Any) -> 
     way, actuator = cluster_way(cluster), find_actuator()
     plan_file = files.file(options.plan_path, "a plan")
     plan = files.parsed(plan_file, parse_plan)
+    undo_file = _rollback_plan(options, plan, files)
     approval = files.file(options.approval_path, "an approval")
     verification = _verification(options.verify_path, store)
     case = PlanCase(
@@ -80,6 +88,7 @@ def apply(*, cluster: ClusterOptions, out: str, as_json: bool, **given: Any) -> 
     verdicts = judge_plan(case)
     order = ApplyOrder(
         plan=plan_file,
+        rollback_plan=undo_file,
         verification=verification.file,
         license_path=options.license_path,
         cluster=way,
@@ -101,6 +110,7 @@ def apply(*, cluster: ClusterOptions, out: str, as_json: bool, **given: Any) -> 
 class _Options:
     plan_path: str
     verify_path: str | None
+    undo_path: str | None
     license_path: str | None
     force: bool
     approve_advanced: bool
@@ -121,6 +131,21 @@ def _asked(options: _Options, case: PlanCase, verdicts: tuple[Verdict, ...], ver
         approval=_approval(case, verdicts, options.approval_path),
         provenance=provenance(),
     )
+
+
+def _rollback_plan(options: _Options, plan: Plan | None, files: Given) -> GivenFile | None:
+    """The rollback plan that was given, which must fit; or else the one beside the plan, where it does."""
+    if options.undo_path is not None:
+        given = files.file(options.undo_path, "a rollback plan")
+        undo = files.parsed(given, parse_rollback_plan)
+        if plan is not None and undo is not None and plan.digest != undo.plan_digest:
+            text = f"{options.undo_path!r} is of another plan than {options.plan_path!r}. Give the two that fit."
+            files.error = files.error or BadInputError(text)
+        return given
+    beside = Given()
+    found = beside.file((Path(options.plan_path).parent / UNDO).as_posix(), "a rollback plan")
+    undo = beside.parsed(found, parse_rollback_plan)
+    return found if plan is not None and undo is not None and plan.digest == undo.plan_digest else None
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,10 @@ from modekeeper.cli.clocks import clock_from
 from modekeeper.cli.cluster_options import ClusterOptions, cluster_options
 from modekeeper.cli.k8s_apply import OVERRIDE_VARIABLE
 from modekeeper.cli.options import examples, json_option, kill_switch_option, license_option, out_option
+from modekeeper.cluster.audit.receipt_book import has_receipts
 from modekeeper.cluster.kill_switch import KillSwitchSignals
 from modekeeper.gates.plan_on_file import judge_undo
+from modekeeper.model.decision import Plan
 from modekeeper.model.errors import BadInputError
 from modekeeper.planning.parse import parse_plan
 from modekeeper.planning.parse_undo import parse_rollback_plan
@@ -38,7 +40,7 @@ __all__ = ["rollback"]
     "--rollback-plan",
     "undo_path",
     metavar="FILE",
-    help="The way back (rollback_plan_latest.json); else the one in --out.",
+    help="The way back (rollback_plan_latest.json); else what was applied in --out.",
 )
 @license_option
 @click.option("--force", is_flag=True, help="Recorded in the report. It bypasses nothing.")
@@ -54,13 +56,11 @@ def rollback(*, cluster: ClusterOptions, out: str, as_json: bool, **given: Any) 
     """
     options, clock, store, files = _Options(**given), clock_from(os.environ), FolderStore(Path(out)), Given()
     way, actuator = cluster_way(cluster), find_actuator()
-    undo_path = options.undo_path or (store.root / UNDO).as_posix()
-    # Whoever applied it keeps a way back of its own in --out; without one there must be a plan to take back.
-    needed = options.undo_path is not None or isinstance(actuator, str) or os.path.lexists(undo_path)
-    undo_file = files.file(undo_path, "a rollback plan") if needed else None
-    undo = files.parsed(undo_file, parse_rollback_plan)
     plan_file = files.file(options.plan_path, "a plan")
     plan = files.parsed(plan_file, parse_plan)
+    undo_path = options.undo_path or _undo_in(store, plan)
+    undo_file = files.file(undo_path, "a rollback plan")
+    undo = files.parsed(undo_file, parse_rollback_plan)
     if plan is not None and undo is not None and plan.digest != undo.plan_digest:
         files.error = BadInputError(
             f"{undo_path!r} takes another plan back than {options.plan_path!r}. Give the two that fit."
@@ -92,9 +92,21 @@ def rollback(*, cluster: ClusterOptions, out: str, as_json: bool, **given: Any) 
     )
     report = attempt(ApplyRun(store, asked, clock), verdicts, actuator, order, error=files.error)
     show(report, out, as_json=as_json)
-    if report.apply_ok and report.plan_digest is None:
-        raise BadInputError(f"nothing was applied from {out!r}. Name the --out of the apply that is to be taken back.")
     return ended(report, files.error)
+
+
+def _undo_in(store: FolderStore, plan: Plan | None) -> str | None:
+    """The way back in the folder. Where something was applied in it, the records of that are enough without one.
+
+    There the plan that wrote last is taken back, or the one that was named.
+    """
+    path = (store.root / UNDO).as_posix()
+    if not has_receipts(store.root):
+        return path
+    found = Given()
+    undo = found.parsed(found.file(path, "a rollback plan"), parse_rollback_plan)
+    fits = undo is not None and (plan is None or plan.digest == undo.plan_digest)
+    return path if fits else None
 
 
 @dataclass(frozen=True, kw_only=True)

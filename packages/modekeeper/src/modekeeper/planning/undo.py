@@ -1,6 +1,6 @@
 """The way back: the inverse of our own keys, and of nothing else."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -11,7 +11,15 @@ from modekeeper.planning.plan import KNOB_ANNOTATION, patches
 from modekeeper.policy.knobs import Knob, find_knob, format_value, is_on_grid
 from modekeeper.policy.situation import KnownValue
 
-__all__ = ["UNKNOWN_SOURCE", "PreviousValue", "RollbackItem", "RollbackPlan", "rollback_plan", "undo_patches"]
+__all__ = [
+    "UNKNOWN_SOURCE",
+    "PreviousValue",
+    "RollbackItem",
+    "RollbackPlan",
+    "rollback_plan",
+    "rollback_plan_of",
+    "undo_patches",
+]
 
 UNKNOWN_SOURCE = "unknown"
 
@@ -59,7 +67,25 @@ def rollback_plan(
         annotations: for each object that was read, all annotations at the place the plan patches (the pod template
             for cold items); a key that is missing there is known to be absent. These outrank ``known``.
     """
-    items = tuple(_inverse(item, known, annotations or {}) for item in plan.items)
+    return _made(plan, tuple(_inverse(item, known, annotations or {}) for item in plan.items))
+
+
+def rollback_plan_of(plan: Plan, held: Sequence[Mapping[str, str | None]]) -> RollbackPlan:
+    """How to take ``plan`` back where the cluster itself was asked.
+
+    Args:
+        plan: what is about to be done.
+        held: for each of its items, by annotation key, what is there at the place the item patches; ``None``: nothing.
+    """
+    source = CurrentValueSource.CLUSTER.value
+    items = tuple(
+        _item(item, {key: PreviousValue(value=before[key], source=source) for key in sorted(before)})
+        for item, before in zip(plan.items, held, strict=True)
+    )
+    return _made(plan, items)
+
+
+def _made(plan: Plan, items: tuple[RollbackItem, ...]) -> RollbackPlan:
     made = RollbackPlan(digest="", plan_digest=plan.digest, items=items)
     fields = msgspec.to_builtins(made)
     del fields["digest"]
@@ -75,13 +101,11 @@ def _inverse(
     item: PlanItem, known: Mapping[str, KnownValue], annotations: Mapping[Target, Mapping[str, str]]
 ) -> RollbackItem:
     read = annotations.get(Target(namespace=item.namespace, kind=item.kind, name=item.name))
-    return RollbackItem(
-        kind=item.kind,
-        namespace=item.namespace,
-        name=item.name,
-        actuation=item.actuation,
-        keys={f"{KNOB_ANNOTATION}{name}": _previous(name, known, read) for name in sorted(item.knobs)},
-    )
+    return _item(item, {f"{KNOB_ANNOTATION}{name}": _previous(name, known, read) for name in sorted(item.knobs)})
+
+
+def _item(item: PlanItem, keys: dict[str, PreviousValue]) -> RollbackItem:
+    return RollbackItem(kind=item.kind, namespace=item.namespace, name=item.name, actuation=item.actuation, keys=keys)
 
 
 def _previous(name: str, known: Mapping[str, KnownValue], read: Mapping[str, str] | None) -> PreviousValue:

@@ -43,7 +43,8 @@ class ApplyOrder(msgspec.Struct, frozen=True, kw_only=True):
     plan: GivenFile | None
     """``k8s_plan.json``; a rollback may come without."""
     rollback_plan: GivenFile | None = None
-    """``rollback_plan_latest.json``, for a rollback."""
+    """``rollback_plan_latest.json``: for a rollback, which plan is taken back; for an apply, what the job ran with when
+    the plan was made."""
     verification: GivenFile | None = None
     """``k8s_verify_latest.json``; ``None``: none was given and none was found."""
     license_path: str | None = None

@@ -31,6 +31,7 @@ def verify_lines(report: K8sVerifyReport) -> list[str]:
         if inside:
             lines.append(f"namespace {namespace.name}: {namespace.items_ok} of {len(namespace.items)} verified")
             lines += [f"  {line}" for item in inside for line in _item_lines(item)]
+    lines.append(f"AUDIT  {_audit_line(report)}")
     left_out = len(report.items) - len(shown)
     if left_out > 0:
         lines.append(f"and {count(left_out, 'change')} more: {report.summary_path}")
@@ -42,6 +43,7 @@ def verify_lines(report: K8sVerifyReport) -> list[str]:
 def verify_summary(report: K8sVerifyReport) -> str:
     """``k8s_verify_summary.md``."""
     blocks = ["# Verification of a plan", f"**{escaped(_verdict(report))}**", _facts(_about(report))]
+    blocks.append("\n".join(_audit_markdown(report)))
     for namespace in report.namespaces:
         blocks.append(f"## Namespace {escaped(namespace.name)}")
         blocks.append(f"{namespace.items_ok} of {count(len(namespace.items), 'change')} verified.")
@@ -76,6 +78,27 @@ def _verdict(report: K8sVerifyReport) -> str:
     more = sum(not item.ok for item in report.items) - 1
     rest = f" (and {count(more, 'more change')} not verified)" if more > 0 else ""
     return f"NOT VERIFIED  {told(blocker.kind, blocker.detail)}{rest}"
+
+
+def _audit_line(report: K8sVerifyReport) -> str:
+    """What is known of changes in our name; where nothing was looked at, that is what it says."""
+    audit = report.audit
+    if audit.receipts_path is None:
+        return "not checked: name the folder of earlier applies with --receipts"
+    found = f"{count(len(audit.incidents), 'change')} under our field manager without a receipt"
+    looked = f"{count(audit.objects, 'object')}, {count(audit.receipts, 'receipt')}"
+    missing = f", {len(audit.unread)} not looked at" if audit.unread else ""
+    untold = f", {audit.untold} on which nobody is written down" if audit.untold else ""
+    return f"{'checked' if audit.checked else 'NOT COMPLETE'}: {found} ({looked}{missing}{untold})"
+
+
+def _audit_markdown(report: K8sVerifyReport) -> Iterator[str]:
+    yield f"Audit after the fact, {escaped(_audit_line(report))}."
+    audit = report.audit
+    lines = [each.detail for each in audit.incidents] + list(audit.unread)
+    if lines:
+        yield ""
+    yield from (f"- {escaped(line)}" for line in lines[:_MOST_ITEMS])
 
 
 def _about(report: K8sVerifyReport) -> dict[str, str]:

@@ -52,6 +52,8 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     namespace: str
     name: str
     uid: str
+    place: tuple[str, ...]
+    """Where the annotations stand: ``metadata, annotations``, or those of the pod template."""
     field_manager: str
     resource_version_before: str
     resource_version_after: str

@@ -12,6 +12,8 @@ from modekeeper.model.decision import Actuation
 
 __all__ = [
     "AccessCheck",
+    "AuditIncident",
+    "AuditPart",
     "BlockerKind",
     "ClusterIdentity",
     "DryRunPart",
@@ -221,6 +223,38 @@ class ClusterIdentity(msgspec.Struct, frozen=True, kw_only=True):
     """Of the namespace ``kube-system``; ``None`` where it may not be read."""
 
 
+class AuditIncident(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that was changed under our field manager, and that no receipt accounts for."""
+
+    kind: str
+    """As plans name it; of a live pod ``Pod``."""
+    namespace: str
+    name: str
+    uid: str
+    values: dict[str, str | None]
+    """By annotation key, what is there now; empty where it is about other fields."""
+    changed_at: str | None
+    """When our field manager changed the object last, as the API server wrote it down."""
+    detail: str
+
+
+class AuditPart(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether everything under our field manager has a receipt."""
+
+    checked: bool = False
+    """False: no receipts were named, or not everything could be looked at. Nothing is known then."""
+    receipts_path: str | None = None
+    """The folder of the applies; ``None``: none was named."""
+    receipts: int = 0
+    objects: int = 0
+    """Workloads of the plan and their live pods that were looked at."""
+    untold: int = 0
+    """Of these, those of which the API server has nobody written down."""
+    incidents: tuple[AuditIncident, ...] = ()
+    unread: tuple[str, ...] = ()
+    """What could not be looked at, one line each."""
+
+
 class VerifyDiagnostics(msgspec.Struct, frozen=True, kw_only=True):
     """Best effort; ``null`` is what could not be told, and ``explain.jsonl`` says why."""
 
@@ -253,6 +287,7 @@ class K8sVerifyReport(Report, frozen=True, kw_only=True):
     items: tuple[VerifyItem, ...]
     """The same as ``checks.items``."""
     namespaces: tuple[NamespacePart, ...]
+    audit: AuditPart
     diagnostics: VerifyDiagnostics
     access_hints: tuple[AccessHint, ...]
     """One for each rule that is missing."""

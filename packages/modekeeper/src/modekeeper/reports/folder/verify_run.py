@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from modekeeper.artifacts.contracts.k8s_verify import (
+    AuditPart,
     BlockerKind,
     ClusterIdentity,
     K8sVerifyReport,
@@ -17,8 +18,10 @@ from modekeeper.artifacts.contracts.k8s_verify import (
 from modekeeper.artifacts.explain import ExplainLog
 from modekeeper.artifacts.store import FolderStore
 from modekeeper.artifacts.times import iso_utc
+from modekeeper.cluster.audit.looking import Audit
 from modekeeper.cluster.kubectl_version import KubectlVersion
 from modekeeper.cluster.rbac import role_yaml
+from modekeeper.cluster.verify.audited import audit_part, audited
 from modekeeper.cluster.verify.diagnostics import diagnose
 from modekeeper.cluster.verify.facts import Facts
 from modekeeper.cluster.verify.judge import Judgement, judge
@@ -61,9 +64,9 @@ class VerifyRun:
         self._started = clock.now()
         self._explain.add("verify_started", plan=plan_path)
 
-    def judged(self, facts: Facts, kubectl: KubectlVersion) -> K8sVerifyReport:
-        """Judge the facts and write what follows from them."""
-        judgement = judge(facts)
+    def judged(self, facts: Facts, kubectl: KubectlVersion, audit: Audit | None = None) -> K8sVerifyReport:
+        """Judge the facts and write what follows from them. ``audit``: ``None`` where no receipts were named."""
+        judgement = audited(judge(facts), audit)
         diagnostics, failures = diagnose(facts, kubectl)
         for failure in failures:
             self._explain.add("k8s_verify_diagnostic", **failure.payload())
@@ -79,11 +82,14 @@ class VerifyRun:
                 reason=item.effect.reason,
                 problems=[problem.code for problem in item.problems],
             )
+        for incident in audit.incidents if audit is not None else ():
+            self._explain.add("unreceipted_change", detail=incident.change.text)
         blocker = judgement.blocker or _silence(facts)
         return self._written(
             plan=facts.plan,
             blocker=blocker,
             judgement=judgement,
+            audit=audit_part(audit),
             diagnostics=diagnostics,
             cluster=ClusterIdentity(
                 server=facts.context.server,
@@ -107,6 +113,7 @@ class VerifyRun:
         judgement: Judgement | None,
         diagnostics: VerifyDiagnostics,
         cluster: ClusterIdentity | None,
+        audit: AuditPart | None = None,
     ) -> K8sVerifyReport:
         finished, store = self._clock.now(), self._store
         items = judgement.items if judgement is not None else ()
@@ -122,6 +129,7 @@ class VerifyRun:
             checks=VerifyChecks(items=items),
             items=items,
             namespaces=judgement.namespaces if judgement is not None else (),
+            audit=audit or AuditPart(),
             diagnostics=diagnostics,
             access_hints=judgement.hints if judgement is not None else (),
             role_yaml=role_yaml(judgement.denied, subject=judgement.subject) if judgement is not None else "",
