@@ -24,10 +24,10 @@ KEY = f"modekeeper/knob.{PREFETCH}"
 NAME = "trainer"
 
 
-def trainer(prefetch: int, **environment: str) -> dict[str, Any]:
+def trainer(prefetch: int, *, name: str = NAME, **environment: str) -> dict[str, Any]:
     """A Deployment of one trainer that begins with a prefetch factor; ``environment`` is that of the program."""
     return deployment(
-        NAME,
+        name,
         [interpreter(), "-c", TRAINER.read_text()],
         annotations={"modekeeper/telemetry": "stdout-jsonl", KEY: str(prefetch)},
         environment=environment,
@@ -55,10 +55,12 @@ class ExampleJob:
     folder: Path
     environment: Mapping[str, str]
     user: str = "admin"
+    name: str = NAME
+    """Of the Deployment."""
 
     def start(self, manifest: Mapping[str, Any]) -> None:
         created(self.plane, self.namespace, manifest)
-        pod = ready_pods(self.plane, self.namespace)[0]
+        pod = self.pod()
         wait_until(lambda: "\n" in log_of(self.plane, pod), "the trainer has trained")
         wait_until(self._is_settled, "the rollout is over")
 
@@ -67,12 +69,19 @@ class ExampleJob:
         return bool(found["status"].get("observedGeneration") == found["metadata"]["generation"])
 
     def workload(self) -> dict[str, Any]:
-        path = f"/apis/apps/v1/namespaces/{self.namespace}/deployments/{NAME}"
-        found: dict[str, Any] = self.plane.request("admin", path).body
+        found: dict[str, Any] = self.plane.request("admin", self._path).body
         return found
 
+    def delete(self) -> None:
+        """Take the Deployment away, with its pod."""
+        assert self.plane.request("admin", self._path, "DELETE").status == 200
+
+    @property
+    def _path(self) -> str:
+        return f"/apis/apps/v1/namespaces/{self.namespace}/deployments/{self.name}"
+
     def pod(self) -> dict[str, Any]:
-        (found,) = ready_pods(self.plane, self.namespace)
+        (found,) = ready_pods(self.plane, self.namespace, selector=f"app={self.name}")
         return found
 
     def command(self, *words: str) -> list[str]:

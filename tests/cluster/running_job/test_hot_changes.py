@@ -11,7 +11,6 @@ from tests.cluster.control_plane import ControlPlane
 from tests.cluster.node import Node
 from tests.cluster.running_job.example_job import (
     KEY,
-    NAME,
     PREFETCH,
     ExampleJob,
     annotations,
@@ -25,7 +24,6 @@ from tests.cluster_verify.worlds import item, plan_of
 
 from modekeeper.model.decision import Actuation
 
-BEGINS_WITH = 20
 VISIBLE_WITHIN_S = 60.0
 
 
@@ -36,45 +34,44 @@ class Seen(NamedTuple):
     write_s: float
 
 
-@pytest.fixture
-def job(control_plane: ControlPlane, node: Node, namespace: str, tmp_path: Path) -> ExampleJob:
-    made = ExampleJob(control_plane, namespace, tmp_path, licensed(tmp_path))
-    made.start(trainer(BEGINS_WITH, WORKERS="1", COMPUTE_MS="4"))
-    return made
-
-
 @pytest.mark.parametrize("rounds", [1, pytest.param(20, marks=pytest.mark.heavy)])
-def test_each_is_seen_by_the_running_pod_and_taken_back_to_the_byte(job: ExampleJob, rounds: int) -> None:
-    pod = job.pod()
-    before = (annotations(pod), annotations(job.workload()), job.workload()["spec"])
+def test_each_is_seen_by_the_running_pod_and_taken_back_to_the_byte(
+    control_plane: ControlPlane, node: Node, namespace: str, tmp_path: Path, rounds: int
+) -> None:
+    """A workload a round: one whose change was taken back is locked for a while, and has one folder."""
     seen: list[Seen] = []
-    for number in range(1, rounds + 1):
-        value = BEGINS_WITH + number
-        verify(job, number, value)
-        began_ms = now_ms()
-        out = f"round-{number}/apply"
-        files = ("--plan", f"round-{number}/plan.json", "--verify-report", f"round-{number}/k8s_verify_latest.json")
-        job.mk("k8s", "apply", *files, "--out", out)
-        told_ms = when_told(job, pod, value, began_ms)
-        seen.append(Seen((told_ms - began_ms) / 1000, (told_ms - written_ms(job, out)) / 1000))
-        assert (annotations(job.pod())[KEY], annotations(job.workload())[KEY]) == (str(value), str(value))
-
-        back_ms = now_ms()
-        job.mk("k8s", "rollback", "--out", out)
-        when_told(job, pod, BEGINS_WITH, back_ms)
-        after = (annotations(job.pod()), annotations(job.workload()), job.workload()["spec"])
-        assert after == before
-    now = job.pod()
-    assert now["metadata"]["uid"] == pod["metadata"]["uid"]
-    assert restarts(now) == 0
+    for number in range(rounds):
+        name = f"trainer-{number}"
+        folder = tmp_path / name
+        folder.mkdir()
+        job = ExampleJob(control_plane, namespace, folder, licensed(folder), name=name)
+        job.start(trainer(2, name=name, COMPUTE_MS="4"))
+        seen.append(changed_and_taken_back(job))
+        job.delete()
     assert len(seen) == rounds
     for name, times in zip(Seen._fields, zip(*seen, strict=True), strict=True):
         print(f"{name}: median {statistics.median(times):.2f}, longest {max(times):.2f} of {rounds}")
 
 
-def verify(job: ExampleJob, number: int, value: int) -> None:
-    plan = plan_of(item(Actuation.HOT, namespace=job.namespace, name=NAME, value=str(value)))
-    job.mk("verify", "--plan", job.written(f"round-{number}/plan.json", plan), "--out", f"round-{number}")
+def changed_and_taken_back(job: ExampleJob) -> Seen:
+    pod = job.pod()
+    before = (annotations(pod), annotations(job.workload()), job.workload()["spec"])
+    change = plan_of(item(Actuation.HOT, namespace=job.namespace, name=job.name, value="3"))
+    plan = job.written("plan.json", change)
+    job.mk("verify", "--plan", plan, "--out", "verify")
+    began_ms = now_ms()
+    job.mk("k8s", "apply", "--plan", plan, "--verify-report", "verify/k8s_verify_latest.json", "--out", "apply")
+    told_ms = when_told(job, pod, 3, began_ms)
+    seen = Seen((told_ms - began_ms) / 1000, (told_ms - written_ms(job)) / 1000)
+    assert (annotations(job.pod())[KEY], annotations(job.workload())[KEY]) == ("3", "3")
+
+    back_ms = now_ms()
+    job.mk("k8s", "rollback", "--out", "apply")
+    when_told(job, pod, 2, back_ms)
+    now = job.pod()
+    assert (annotations(now), annotations(job.workload()), job.workload()["spec"]) == before
+    assert (now["metadata"]["uid"], restarts(now)) == (pod["metadata"]["uid"], 0)
+    return seen
 
 
 def now_ms() -> int:
@@ -85,7 +82,7 @@ def when_told(job: ExampleJob, pod: dict[str, Any], value: int, since_ms: int) -
     """When the first step since a moment ended that ran with the value, by the clock of the trainer."""
     deadline = time.monotonic() + VISIBLE_WITHIN_S
     while True:
-        for record in records(log_of(job.plane, pod, tailLines=2000)):
+        for record in records(log_of(job.plane, pod)):
             if record["ts_ms"] >= since_ms and record["knobs"][PREFETCH] == value:
                 told: int = record["ts_ms"]
                 return told
@@ -93,8 +90,8 @@ def when_told(job: ExampleJob, pod: dict[str, Any], value: int, since_ms: int) -
         time.sleep(0.1)
 
 
-def written_ms(job: ExampleJob, out: str) -> float:
+def written_ms(job: ExampleJob) -> float:
     """When the API server confirmed the change of the pod, the last one of the plan."""
-    (item,) = job.report(f"{out}/k8s_apply_latest.json")["checks"]["items"]
+    (item,) = job.report("apply/k8s_apply_latest.json")["checks"]["items"]
     (pod,) = item["pods"]
     return datetime.fromisoformat(pod["receipt"]["written_at"]).timestamp() * 1000
