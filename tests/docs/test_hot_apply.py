@@ -111,21 +111,21 @@ def between(blocks: list[SampleBlock], start: int, stop: int) -> Iterator[Sample
 def test_the_whole_session_is_decided_again_to_the_byte(case: str, tmp_path: Path) -> None:
     """The engine, given the recording and the sample at which the plan was applied, judges as it did then."""
     blocks = recorded(case, tmp_path)
-    sizes = {each["iteration"]: each["samples"] for each in told(case, "iteration_finished")}
     (applied,) = told(case, "plan_applied")
-    at = sum(samples for number, samples in sizes.items() if number <= applied["iteration"])
     plan = parse_plan((EVIDENCE / case / "applied" / "k8s_plan.json").read_bytes())
     target = Target(namespace=plan.items[0].namespace, kind=plan.items[0].kind, name=plan.items[0].name)
     engine = Engine(LoopSettings(target=target, catalog=load_default()), measuring=True)
-
-    assert sizes[1] == 0, "the first iteration found no sample yet"
-    trace = [engine.no_data()]
-    trace += [event for block in between(blocks, 0, at) for event in engine.feed(block)]
-    assert engine.state.plan == plan
-    prepared = engine.prepared(plan, engine.state.standing)
-    assert prepared is not None
-    engine.applied(prepared)
-    trace += [event for block in between(blocks, at, sum(sizes.values())) for event in engine.feed(block)]
+    trace, at = [], 0
+    for iteration in told(case, "iteration_finished"):
+        before, at = at, at + iteration["samples"]
+        if at == before:
+            trace.append(engine.no_data())
+        trace += [event for block in between(blocks, before, at) for event in engine.feed(block)]
+        if iteration["iteration"] == applied["iteration"]:
+            assert engine.state.plan == plan
+            prepared = engine.prepared(plan, engine.state.standing)
+            assert prepared is not None
+            engine.applied(prepared)
     live = (EVIDENCE / case / "decision_trace_latest.jsonl").read_bytes()
     assert b"".join(json_line(event) for event in trace) == live
 

@@ -111,9 +111,9 @@ def _run(
         decision=decision,
         target=target,
         clock=clock,
-        apply=apply_request(requested=apply),
+        apply=apply_request(hands),
         kill_switch_file=kill_switch_file,
-        hands=hands,
+        hands=hands if isinstance(hands, Hands) else None,
         **given,
     )
     if as_json:
@@ -123,8 +123,8 @@ def _run(
         say(summary_line(report))
         if applied is not None:
             show(applied, out, as_json=False)
-    if apply and hands is None:
-        refuse_apply(KillSwitch(active=report.kill_switch_active, signal=report.kill_switch_signal))
+    if isinstance(hands, str):
+        refuse_apply(KillSwitch(active=report.kill_switch_active, signal=report.kill_switch_signal), hands)
     return 0 if applied is None else ended(applied, None)
 
 
@@ -158,7 +158,7 @@ def _decide(
             catalog=catalog,
             cost=CostModel(gpus=gpus, gpu_hour_usd=gpu_hour_usd),
             provenance=provenance(),
-            hands=hands,
+            hands=hands if isinstance(hands, Hands) else None,
         )
         return run_closed_loop(store, what, job, clock)
 

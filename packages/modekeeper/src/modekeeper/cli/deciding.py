@@ -1,10 +1,10 @@
 """From the options of a command to the settings of the loop."""
 
 import os
+from typing import NoReturn
 
 from modekeeper.cli.console import warn
 from modekeeper.cli.files import read_small_file
-from modekeeper.cli.machine_checks import pro_installed
 from modekeeper.cli.options import DecisionChoice
 from modekeeper.cluster.kill_switch import KillSwitchSignals, switch_namespaces
 from modekeeper.detect.settings import DetectorSettings
@@ -18,6 +18,7 @@ from modekeeper.policy.knobs import KNOBS, find_knob, similar_knob
 from modekeeper.policy.limits import limits_from
 from modekeeper.policy.wording import shown
 from modekeeper.ports.cluster import ClusterReader
+from modekeeper.reports.folder.acting import Hands
 from modekeeper.reports.folder.decision_facts import CatalogUse
 
 __all__ = ["apply_request", "detectors_from", "kill_switch_line", "kill_switch_look", "refuse_apply", "settings_from"]
@@ -61,9 +62,12 @@ def settings_from(decision: DecisionChoice, target: Target) -> tuple[LoopSetting
     return settings, CatalogUse(source=source, trusted=choice.trusted)
 
 
-def apply_request(*, requested: bool) -> ApplyRequest:
-    """The facts the gates of an apply look at, but for the kill-switch, which is looked at when they are asked."""
-    return ApplyRequest(requested=requested, pro_installed=requested and pro_installed())
+def apply_request(hands: Hands | str | None) -> ApplyRequest:
+    """The facts the gates of an apply look at, but for the kill-switch, which is looked at when they are asked.
+
+    ``hands``: what applies, or why nothing can; ``None`` where nobody asked.
+    """
+    return ApplyRequest(requested=hands is not None, pro_installed=isinstance(hands, Hands))
 
 
 def kill_switch_look(file: str | None, cluster: ClusterReader | None, namespace: str) -> KillSwitchLook:
@@ -72,11 +76,12 @@ def kill_switch_look(file: str | None, cluster: ClusterReader | None, namespace:
     return KillSwitchSignals(environment=os.environ, file=file, reader=cluster, namespaces=namespaces).look
 
 
-def refuse_apply(switch: KillSwitch) -> None:
-    """End the command as a refusal; its artifacts are on disk by now.
+def refuse_apply(switch: KillSwitch, why_not: str) -> NoReturn:
+    """End the command as a refusal, where nothing here can apply; its artifacts are on disk by now.
 
     Args:
         switch: as the artifacts say that it stood.
+        why_not: why nothing can, in one line.
 
     Raises:
         RefusedError: always.
@@ -85,12 +90,7 @@ def refuse_apply(switch: KillSwitch) -> None:
         raise RefusedError(
             f"apply refused (kill_switch_active): {kill_switch_line(switch)} Nothing was changed; the plan is written."
         )
-    if not pro_installed():
-        raise RefusedError(
-            "apply refused (pro_not_installed): the licensed package modekeeper-pro is not installed. "
-            "Nothing was changed; the plan is written."
-        )
-    raise RefusedError("verify_ok=true is required for apply/mutate operations")
+    raise RefusedError(f"apply refused (pro_not_installed): {why_not}. Nothing was changed; the plan is written.")
 
 
 def kill_switch_line(switch: KillSwitch) -> str:

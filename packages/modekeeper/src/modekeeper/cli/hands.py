@@ -25,15 +25,15 @@ def hands_for(
     decision: DecisionChoice,
     license_path: str | None,
     kill_switch_file: str | None,
-) -> Hands | None:
-    """What applies plans to ``cluster``; ``None`` where nothing that can is installed.
+) -> Hands | str:
+    """What applies plans to ``cluster``, or in one line why nothing here can.
 
     Raises:
         BadInputError: a recording of a cluster was named: a change is neither recorded nor replayed.
     """
     actuator = find_actuator()
     if isinstance(actuator, str):
-        return None
+        return actuator
     found = actuator
 
     def actuate(operation: Operation, order: ApplyOrder) -> K8sApplyReport | str:

@@ -33,6 +33,7 @@ from modekeeper.cli.sources import opened
 from modekeeper.cli.stopping import stop_on_signals
 from modekeeper.cli.telemetry_options import TelemetryChoice, live_options, telemetry_options
 from modekeeper.model.decision import Target
+from modekeeper.reports.folder.acting import Hands
 from modekeeper.reports.folder.watch_folder import one_writer
 from modekeeper.reports.folder.watch_report import WatchRollUp, watch_report
 from modekeeper.reports.folder.watch_session import WatchPlan, WatchSession
@@ -141,14 +142,14 @@ def _watch(
             watched=canonical_digest(msgspec.structs.replace(telemetry, follow=False, cluster=which)),
             settings=msgspec.structs.replace(settings, cluster_knobs=dict(open_telemetry.knobs)),
             interval_s=interval,
-            max_iterations=1 if apply and hands is None else max_iterations,
+            max_iterations=1 if isinstance(hands, str) else max_iterations,
             keep=keep,
-            apply=apply_request(requested=apply),
+            apply=apply_request(hands),
             kill_switch=kill_switch_look(kill_switch_file, open_telemetry.cluster, target.namespace),
             catalog=catalog,
             cost=CostModel(gpus=gpus, gpu_hour_usd=gpu_hour_usd),
             provenance=provenance(),
-            hands=hands,
+            hands=hands if isinstance(hands, Hands) else None,
         )
         session = WatchSession(
             store,
@@ -163,8 +164,8 @@ def _watch(
             warn(f"going on after iteration {session.resumed_from} in {out} (--fresh starts anew)")
         final = session.run(stop, lambda roll_up: _show_iteration(roll_up, quiet=as_json))
     _show_end(store, final, as_json=as_json)
-    if apply and hands is None:
-        refuse_apply(final.apply.kill_switch)
+    if isinstance(hands, str):
+        refuse_apply(final.apply.kill_switch, hands)
     return 0 if session.refusal is None else ended(session.refusal, None)
 
 

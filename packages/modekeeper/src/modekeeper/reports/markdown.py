@@ -7,6 +7,7 @@ import msgspec
 
 from modekeeper.artifacts.contracts.parts import Answer, OpportunityAssumption
 from modekeeper.artifacts.contracts.reports import ClosedLoopReport, EvalReport, JudgedReport, WatchReport
+from modekeeper.artifacts.contracts.watch_apply import AppliedPlan, WatchApplyPart
 from modekeeper.model.ingest import IngestCounters
 from modekeeper.model.trace import Decision
 from modekeeper.reports.escaping import escaped
@@ -143,10 +144,32 @@ def watch_summary(report: WatchReport) -> str:
             *_answer(report.answer),
             _section("Session", _facts(session)),
             _section("Dry run and apply", _facts(totals)),
+            *([] if report.apply is msgspec.UNSET else [_applied(report.apply)]),
             _ingest(report.observe_ingest),
             _section("Artifacts", _facts(pointers)),
         ]
     )
+
+
+def _applied(part: WatchApplyPart) -> str:
+    totals: dict[str, _Value] = {
+        "taken_back_total": part.taken_back_total,
+        "given_again_total": part.given_again_total,
+        "stopped": part.stopped,
+        "stopped_detail": part.stopped_detail,
+    }
+    lines = [_plan_told(plan) for plan in part.plans]
+    waits = [
+        f"waiting with {waiting.what} ({_listed(waiting.reasons)}), not before {waiting.next_at}: {waiting.detail}"
+        for waiting in part.waiting
+    ]
+    return _section("Applied", _facts(totals), _bullets([*lines, *waits]))
+
+
+def _plan_told(plan: AppliedPlan) -> str:
+    knobs = ", ".join(f"{name}={text}" for name, text in plan.knobs.items())
+    became = "its effect is being measured" if plan.outcome is None else f"{plan.outcome.state}: {plan.outcome.detail}"
+    return f"{_listed(plan.chords)}, {knobs}, in iteration {plan.iteration}: {plan.fate}; {became}"
 
 
 def _answer(answer: Answer) -> list[str]:

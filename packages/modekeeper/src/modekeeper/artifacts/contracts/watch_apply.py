@@ -60,7 +60,7 @@ class WaitingAct(msgspec.Struct, frozen=True, kw_only=True):
     reasons: tuple[str, ...]
     detail: str
     attempts: int
-    """So many were made; none while a kill-switch is on."""
+    """So many were made; a kill-switch counts as none."""
     next_at: str | None
     """Not before this; ``None``: as soon as the kill-switch is off."""
 

@@ -1,6 +1,6 @@
 """What a session of ``watch --apply`` remembers of its changes, from iteration to iteration and process to process."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import msgspec
 
@@ -21,6 +21,8 @@ FORWARD, AGAIN, WAY_BACK = "new_plan", "give_again", "way_back"
 """What may have to wait."""
 _WAITS_S = {FORWARD: (60.0, 900.0), AGAIN: (20.0, 900.0), WAY_BACK: (10.0, 300.0)}
 """After a refusal so long, then twice that, and so on up to the second."""
+_SWITCH_WAIT_S = 60.0
+"""Before the actuator is asked again whether a kill-switch is off that only it looks at."""
 _KILL_SWITCH = BlockReason.KILL_SWITCH_ACTIVE.value
 _KEPT = 20
 _MOST_NAMED = 50
@@ -161,16 +163,20 @@ class ActsMemory:
             return True
         return self._clock.now() >= parse_iso(waiting.next_at)
 
-    def wait(self, what: str, plan_digest: str, reasons: tuple[str, ...], detail: str) -> WaitingAct:
-        """It was refused, or failed: try again later.
+    def wait(
+        self, what: str, plan_digest: str, reasons: tuple[str, ...], detail: str, *, seen: bool = False
+    ) -> WaitingAct:
+        """It was refused, or failed: try again later. A kill-switch is no attempt.
 
-        A kill-switch is no attempt: whoever looks at it anyway sees when it goes.
+        ``seen``: it is one that each iteration looks at anyway, and so sees when it goes.
         """
         before = self.state.waiting.get(what)
         attempts = before.attempts if before is not None and before.plan_digest == plan_digest else 0
-        next_at = None
-        if reasons[:1] != (_KILL_SWITCH,):
-            next_at = self._later(what, attempts)
+        first_s, most_s = _WAITS_S[what]
+        if reasons[:1] == (_KILL_SWITCH,):
+            next_at = None if seen else self._later(_SWITCH_WAIT_S)
+        else:
+            next_at = self._later(min(first_s * 2.0 ** min(attempts, 30), most_s))
             attempts += 1
         waiting = WaitingAct(
             what=what, plan_digest=plan_digest, reasons=reasons, detail=detail, attempts=attempts, next_at=next_at
@@ -202,10 +208,8 @@ class ActsMemory:
             stopped_detail=state.stopped_detail,
         )
 
-    def _later(self, what: str, attempts: int) -> str:
-        first_s, most_s = _WAITS_S[what]
-        at: datetime = self._clock.now() + timedelta(seconds=min(first_s * 2.0 ** min(attempts, 30), most_s))
-        return iso_utc(at)
+    def _later(self, wait_s: float) -> str:
+        return iso_utc(self._clock.now() + timedelta(seconds=wait_s))
 
     def _replace_plan(self, plan_digest: str | None, **changes: object) -> None:
         """Change what is told of the newest application of a plan."""

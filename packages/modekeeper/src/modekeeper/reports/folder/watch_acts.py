@@ -318,7 +318,7 @@ class WatchActs:
             what, digest = FORWARD, plan.digest
         else:
             return NOTHING_TO_APPLY
-        self._memory.wait(what, digest, reasons, f"{now.switch.signal} is on: nothing is changed")
+        self._memory.wait(what, digest, reasons, f"{now.switch.signal} is on: nothing is changed", seen=True)
         return Acted(ok=False, reasons=reasons)
 
 
