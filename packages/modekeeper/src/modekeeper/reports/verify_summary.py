@@ -85,7 +85,7 @@ def _audit_line(report: K8sVerifyReport) -> str:
     audit = report.audit
     if audit.receipts_path is None:
         return "not checked: name the folder of earlier applies with --receipts"
-    found = f"{count(len(audit.incidents), 'change')} under our field manager without a receipt"
+    found = f"{count(audit.incidents_total, 'change')} under our field manager without a receipt"
     looked = f"{count(audit.objects, 'object')}, {count(audit.receipts, 'receipt')}"
     missing = f", {len(audit.unread)} not looked at" if audit.unread else ""
     untold = f", {audit.untold} on which nobody is written down" if audit.untold else ""

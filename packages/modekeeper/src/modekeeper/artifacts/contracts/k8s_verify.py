@@ -250,7 +250,9 @@ class AuditPart(msgspec.Struct, frozen=True, kw_only=True):
     """Workloads of the plan and their live pods that were looked at."""
     untold: int = 0
     """Of these, those of which the API server has nobody written down."""
+    incidents_total: int = 0
     incidents: tuple[AuditIncident, ...] = ()
+    """The first 200."""
     unread: tuple[str, ...] = ()
     """What could not be looked at, one line each."""
 

@@ -40,7 +40,7 @@ class UnreceiptedChange(NamedTuple):
     @property
     def text(self) -> str:
         """One line."""
-        when = f" at {visible(self.changed_at, 40)}" if self.changed_at else ""
+        when = f" at {self.changed_at}" if self.changed_at else ""
         return (
             f"{self.kind}/{visible(self.name, 60)} in namespace {visible(self.namespace, 60)} was changed under our "
             f"field manager without a receipt{when}: {self.why}"

@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 
 from modekeeper.model.cluster import JsonObject
 from modekeeper.model.json_fields import at, said, text_at
+from modekeeper.model.untrusted import visible
 
-__all__ = ["OwnedFields", "UnreadableFieldsError", "has_managers", "owned_fields"]
+__all__ = ["SELF", "OwnedFields", "UnreadableFieldsError", "has_managers", "owned_fields"]
 
 SELF = "."
 """The last step of the path of an object that is owned itself, not only its fields."""
@@ -19,6 +20,7 @@ SELF = "."
 _DEEPEST = 64
 _MOST_FIELDS = 20_000
 _MOST_ENTRIES = 1_000
+_LONGEST_TIME = 40
 _STEPS = ("f:", "k:", "v:", "i:")
 
 
@@ -32,7 +34,7 @@ class OwnedFields(NamedTuple):
     paths: tuple[tuple[str, ...], ...]
     """Every leaf, as the entry names it: ``("f:metadata", "f:annotations", "f:modekeeper/knob.x")``. Sorted."""
     time: str | None
-    """Of the manager's last change with this operation, UTC to the second; ``None`` where there is none."""
+    """Of the manager's last change with this operation, UTC to the second; escaped; ``None`` where there is none."""
     operation: str
     subresource: str
 
@@ -70,10 +72,10 @@ def _parsed(entry: JsonObject) -> OwnedFields:
     kind = entry.get("fieldsType")
     if kind != "FieldsV1":
         raise UnreadableFieldsError(f"our entry of its managedFields is of the type {said(str(kind))}")
-    fields = entry.get("fieldsV1", {})
+    fields, time = entry.get("fieldsV1", {}), text_at(entry, "time")
     return OwnedFields(
         paths=tuple(sorted(_leaves(fields))),
-        time=text_at(entry, "time"),
+        time=None if time is None else visible(time, _LONGEST_TIME),
         operation=text_at(entry, "operation") or "",
         subresource=text_at(entry, "subresource") or "",
     )

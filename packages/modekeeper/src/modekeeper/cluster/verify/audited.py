@@ -21,6 +21,7 @@ __all__ = ["audit_part", "audited"]
 
 INCIDENT, UNREAD = "unreceipted_change", "audit_incomplete"
 _MOST_INCIDENTS = 200
+_MOST_OF_AN_ITEM = 10
 _ORDER = {kind: place for place, kind in enumerate(BlockerKind)}
 
 
@@ -34,6 +35,7 @@ def audit_part(audit: Audit | None) -> AuditPart:
         receipts=audit.receipts,
         objects=audit.objects,
         untold=audit.untold,
+        incidents_total=len(audit.incidents),
         incidents=tuple(
             AuditIncident(
                 kind=each.change.kind,
@@ -81,6 +83,9 @@ def _with(item: VerifyItem, more: list[VerifyProblem]) -> VerifyItem:
     if not more:
         return item
     # Before the item's own problems of the same kind: this one says more.
+    left_out = len(more) - _MOST_OF_AN_ITEM
+    if left_out > 0:
+        more = [*more[:_MOST_OF_AN_ITEM], _problem(INCIDENT, f"and {left_out} more: see audit in the report")]
     problems = tuple(sorted((*more, *item.problems), key=lambda problem: _ORDER[problem.kind]))
     return msgspec.structs.replace(item, ok=False, blocker=problems[0].kind, problems=problems)
 
