@@ -22,6 +22,7 @@ PAGES = [
     ROOT / "README.md",
     ROOT / "CONTRIBUTING.md",
     ROOT / "packages" / "modekeeper" / "README.md",
+    ROOT / "examples" / "trainer" / "README.md",
     *sorted((ROOT / "docs").rglob("*.md")),
 ]
 """Every page a reader may come to."""

@@ -16,7 +16,7 @@ from modekeeper_pro.door.change import PODS, uid_of, version_of
 from modekeeper_pro.door.looking import current, difference, looked
 from modekeeper_pro.door.ports import DoorPorts
 from modekeeper_pro.door.records import PlannedWrite, RunRecord, Undoes, with_digest
-from modekeeper_pro.door.rehearsal import rehearse
+from modekeeper_pro.door.rehearsal import Rehearsal, rehearse
 from modekeeper_pro.door.runs import PastRun, Runs, locked, settled
 from modekeeper_pro.door.writing import Outcome, perform
 
@@ -87,11 +87,7 @@ def _taken_back(
         ready[inverse.number] = (inverse, found, None)
     # Step 4: dry-run again.
     rehearsed = rehearse(ports, ready)
-    refused += [
-        Outcome(write=each.write, status=ApplyStatus.REFUSED, reason=each.reason, detail=each.detail)
-        for each in rehearsed.values()
-        if each.reason is not None
-    ]
+    refused += [_refused(ports, each) for each in rehearsed.values() if each.reason is not None]
     good = [each for each in rehearsed.values() if each.reason is None]
     if not good:
         return _with(taken, None, tuple(refused))
@@ -112,6 +108,16 @@ def _taken_back(
     )
     outcomes = perform(ports, record, dict(enumerate((each.version for each in good), start=1)))
     return _with(taken, record, (*outcomes, *refused))
+
+
+def _refused(ports: DoorPorts, rehearsal: Rehearsal) -> Outcome:
+    """A write that cannot be made; of a pod that went away in the meantime there is none to make."""
+    write = rehearsal.write
+    if write.resource == PODS and rehearsal.reason is BlockReason.TARGET_CHANGED:
+        found = current(ports, write.ref)
+        if found is None or uid_of(found) != write.uid:
+            return _not_ours(write, "", gone=True)
+    return Outcome(write=write, status=ApplyStatus.REFUSED, reason=rehearsal.reason, detail=rehearsal.detail)
 
 
 def _with(taken: TakenBack, record: RunRecord | None, outcomes: tuple[Outcome, ...]) -> TakenBack:
