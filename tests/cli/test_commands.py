@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 import pytest
+from tests.passports.documents import FULL
 from tests.trust.signing import b64, dumped, licence, public_bytes
 
 from modekeeper.cli.commands import COMMANDS, HEADINGS, overview
@@ -278,6 +279,7 @@ RUNNABLE = [
 @pytest.mark.parametrize(("words", "example"), RUNNABLE, ids=lambda value: value if isinstance(value, str) else "")
 def test_examples_work_when_pasted(words: tuple[str, ...], example: str, folder: Path) -> None:
     (folder / "my-chords.json").write_text(json.dumps({"schema_version": "chord_catalog.v1", "chords": []}))
+    (folder / "my-passport.json").write_text(json.dumps(FULL))
     if words == ("license", "verify"):
         keys = {"vendor-2026": b64(public_bytes("vendor-2026"))}
         (folder / "keys.json").write_bytes(dumped(keys))
@@ -297,7 +299,11 @@ def test_examples_work_when_pasted(words: tuple[str, ...], example: str, folder:
     done = subprocess.run(
         ["bash", "-c", example + more],
         cwd=folder,
-        env={"PATH": f"{bin_folder}:{os.environ['PATH']}", "HOME": str(folder)},
+        env={
+            "PATH": f"{bin_folder}:{os.environ['PATH']}",
+            "HOME": str(folder),
+            "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
+        },
         capture_output=True,
         text=True,
         check=False,
