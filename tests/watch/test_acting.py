@@ -301,13 +301,26 @@ def test_a_licence_that_allows_nothing_ends_the_watch(make_world: Make) -> None:
     world = make_world(helps)
     world.licence.expire()
     final = world.watch(40)
-    assert final.stop_reason == "blocked"
-    assert final.iterations < 12
+    assert (final.stop_reason, final.iterations) == ("blocked", 1), "before there is anything to apply"
     assert world.ours() == world.original
     report = read_json(world.out / "k8s_apply_latest.json")
     assert report["block_reason"] == BlockReason.LICENSE_EXPIRED
     last = read_json(world.out / f"iter_{final.iterations:04d}" / "closed_loop_latest.json")
     assert last["apply_blocked_reason"] == "license_expired"
+
+
+def test_a_licence_that_expires_before_there_is_a_plan_ends_the_watch_there(make_world: Make) -> None:
+    world = make_world(helps)
+
+    def act(iteration: int) -> None:
+        if iteration == 3:
+            world.licence.expire()
+
+    world.meanwhile = act
+    final = world.watch(40)
+    assert final.stop_reason == "blocked"
+    assert 3 < final.iterations < 12
+    assert world.ours() == world.original
 
 
 def test_a_licence_that_expires_later_does_not_stop_the_way_back(make_world: Make) -> None:
