@@ -518,3 +518,25 @@ def test_who_asked_to_stop_gets_no_new_change(make_world: Make) -> None:
     assert final.stop_reason == "signal"
     assert world.ours() == world.original
     assert not world.orders
+
+
+def test_a_watch_that_applies_nothing_looks_after_an_earlier_one_that_did(make_world: Make) -> None:
+    world = make_world(harms)
+    world.audit = lambda: ("a write without a receipt",)
+    world.watch(2, applies=False)
+    assert "apply" not in world.report(), "nothing was ever applied in this folder: nobody looks"
+    world.audit = None
+    world.watch(8)
+    assert named(world, "plan_applied")
+    assert not named(world, "rolled_back")
+    world.audit = lambda: ("a write without a receipt",)
+    world.job.run(90)
+    world.watch(2, applies=False)
+    part = world.report()["apply"]
+    assert part["stopped"] == "unreceipted_change"
+    assert part["measuring"]["state"] == "worse", "it is measured to its end, and taken back by who may apply"
+    assert world.values()["trainer"] == "3"
+    world.audit = None
+    world.job.run(30)
+    world.watch(2)
+    assert world.ours() == world.original
