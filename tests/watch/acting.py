@@ -90,9 +90,10 @@ class World:
 
     interval_s = INTERVAL_S
     clock: Clock
+    stop = Going()
 
     def __init__(self, folder: Path, wait_ms: Callable[[float], float], *, pods: int = 2) -> None:
-        self.folder, self.out = folder, folder / "out"
+        self.folder, self.out, self.stop = folder, folder / "out", Going()
         found = workload()
         found["metadata"]["annotations"] = {"somebody/else": "x"}
         self.cluster = world(("Deployment", found), pods=tuple(pod(f"trainer-{n}") for n in range(pods)))
@@ -185,7 +186,7 @@ class World:
                 describe_recording=lambda: None,
                 fresh=fresh,
             )
-            return session.run(Going(), lambda roll_up: self.meanwhile(roll_up.iterations))
+            return session.run(self.stop, lambda roll_up: self.meanwhile(roll_up.iterations))
         finally:
             source.close()
 

@@ -477,3 +477,31 @@ def test_an_audit_that_cannot_look_says_so_and_goes_on(make_world: Make) -> None
     world.watch(12)
     assert named(world, "audit_failed")
     assert named(world, "plan_applied")
+
+
+def test_an_audit_does_not_take_a_killed_write_for_somebody_elses(make_world: Make) -> None:
+    """The door finds out how a killed run ended; before that, a write of ours may have no receipt."""
+    world = make_world(helps)
+    killed_at(world, "after_write", "trainer-0")
+    receipts = {path: path.read_bytes() for path in (world.out / "door").rglob("receipts/*.json")}
+    written = len(world.writer.stored)
+    assert len(receipts) < written
+
+    def audit() -> tuple[str, ...]:
+        made = len(list((world.out / "door").rglob("receipts/*.json")))
+        return () if made == len(world.writer.stored) else ("a write without a receipt",)
+
+    world.audit = audit
+    world.watch(4)
+    assert world.report()["apply"]["stopped"] is None
+    assert set(world.values().values()) == {"3"}
+
+
+def test_who_asked_to_stop_gets_no_new_change(make_world: Make) -> None:
+    world = make_world(helps)
+    world.job.run(400)
+    world.stop.stopped = True
+    final = world.watch(3)
+    assert final.stop_reason == "signal"
+    assert world.ours() == world.original
+    assert not world.orders

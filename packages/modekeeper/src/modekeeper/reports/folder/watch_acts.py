@@ -94,6 +94,8 @@ class WatchActs:
         self._audit = audit
         self._save = save
         self._refusal: K8sApplyReport | None = None
+        self._unsettled = False
+        """An earlier process may have died in the middle of a write: the actuator finds out, once it is asked."""
 
     @property
     def state(self) -> ActsState:
@@ -103,6 +105,7 @@ class WatchActs:
     def restore(self, state: ActsState) -> None:
         """Go on from the checkpoint of an earlier process."""
         self._memory.state = state
+        self._unsettled = state.begun is not None or self._to_take_back() is not None
 
     @property
     def refusal(self) -> K8sApplyReport | None:
@@ -122,9 +125,14 @@ class WatchActs:
         """An iteration begins."""
         self._memory.iteration = iteration
 
+    def idle(self) -> Acted | None:
+        """Nothing is done; ``None`` where nothing could be."""
+        return None if self._hands is None else NOTHING_TO_APPLY
+
     def act(self, now: Iteration) -> Acted:
         """Do what is to be done in this iteration: at most one new plan, or one way back."""
-        self._look_for_unreceipted()
+        if not self._unsettled:
+            self._look_for_unreceipted()
         if self._hands is None:
             return NOTHING_TO_APPLY
         wrong = self._to_take_back()
@@ -133,10 +141,14 @@ class WatchActs:
         if wrong is not None:
             return self._take_back(self._hands, now, wrong)
         if self.state.begun is not None:
-            return self._apply(self._hands, now, self.state.begun)
+            return self._go_on(self._hands, now, self.state.begun)
         again = self._look_after_held(self._hands, now)
         new = self._new_plan(self._hands, now)
         return again if again is not None and new is NOTHING_TO_APPLY else new
+
+    def _asked(self, report: K8sApplyReport) -> None:
+        self._unsettled = False
+        self._memory.asked(report)
 
     def _look_for_unreceipted(self) -> None:
         """The one place where the audit after the fact is asked; what it finds stops applying in this session."""
@@ -190,7 +202,7 @@ class WatchActs:
         if not memory.may_try(AGAIN, digest):
             return None
         report = apply_plan(hands, _to_act(now, held.plan, held.undo), now.place, now.switch)
-        memory.asked(report)
+        self._asked(report)
         if report.apply_ok:
             memory.given_again(digest, pods)
         else:
@@ -215,6 +227,12 @@ class WatchActs:
         prepared = self._engine.prepared(plan, self._engine.state.standing)
         return self._apply(hands, now, BegunPlan(plan=plan, undo=undo, prepared=prepared))
 
+    def _go_on(self, hands: Hands, now: Iteration, begun: BegunPlan) -> Acted:
+        """With a plan that was not finished."""
+        if self.state.stopped is not None:
+            return Acted(ok=False, reasons=(self.state.stopped,))
+        return self._apply(hands, now, begun)
+
     def _apply(self, hands: Hands, now: Iteration, begun: BegunPlan) -> Acted:
         """Apply a plan that is new, or go on with one that an earlier try or process has begun."""
         memory, digest = self._memory, begun.plan.digest
@@ -226,7 +244,7 @@ class WatchActs:
             now.place.door.write_bytes(UNDO, document(begun.undo))
             self._save()
         report = apply_plan(hands, _to_act(now, begun.plan, begun.undo), now.place, now.switch)
-        memory.asked(report)
+        self._asked(report)
         if report.apply_ok or (was_begun and not report.apply_attempted and self._is_there(hands, begun.plan)):
             if begun.prepared is not None:
                 self._engine.applied(begun.prepared)
@@ -274,7 +292,7 @@ class WatchActs:
         if not memory.may_try(WAY_BACK, digest):
             return Acted(ok=False, reasons=self.state.waiting[WAY_BACK].reasons)
         report = take_back(hands, _to_act(now, wrong.plan, wrong.undo), now.place, now.switch)
-        memory.asked(report)
+        self._asked(report)
         if report.apply_ok:
             self._taken_back(wrong)
             return acted(report)

@@ -148,7 +148,7 @@ class WatchSession:
             raise
 
     def _run(self, stop: StopSignal, after_iteration: Callable[[WatchRollUp], None]) -> WatchRollUp:
-        if self._saved is None:
+        if self._saved is None and self._plan.hands is not None:
             self._saved = self._state(())
         began_s = self._clock.monotonic_s()
         slot = done = 0
@@ -208,7 +208,8 @@ class WatchSession:
             provenance=self._plan.provenance,
         )
         decided = write_plan(folder, record, finished)
-        record = replace(record, acted=self._act(folder, decided, explain))
+        # Who asked to stop gets no new change; the next process goes on with what is due.
+        record = replace(record, acted=self._acts.idle() if stop.is_set() else self._act(folder, decided, explain))
         ended = finished if self._plan.hands is None else self._clock.now()
         write_run_folder(folder, record, decided, explain, (started, ended))
         self._no_data += facts.no_data
