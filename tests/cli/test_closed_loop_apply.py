@@ -159,13 +159,17 @@ def test_a_package_that_cannot_be_loaded_is_as_good_as_none(
     assert report()["block_reasons"] == ["pro_not_installed", "verify_missing"]
 
 
-def test_a_watch_applies_and_ends_well(installed: Callable[[int], World]) -> None:
+def test_a_watch_applies_says_so_and_ends_well(
+    installed: Callable[[int], World], capsys: pytest.CaptureFixture[str]
+) -> None:
     world = installed(400)
     assert main([*WATCH, "--interval", "10ms"]) == 0
     assert set(world.values().values()) == {"3"}
     whole = report("watch")
     assert (whole["applied_total"], whole["stop_reason"]) == (1, "max_iterations")
     assert whole["apply"]["measuring"]["state"] == "pending"
+    assert "1 applied, 0 taken back; effect pending" in capsys.readouterr().out
+    assert "its effect is being measured" in Path("out/watch_summary.md").read_text()
 
 
 def test_a_watch_whose_licence_allows_nothing_ends_as_a_refusal(

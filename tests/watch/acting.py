@@ -157,7 +157,9 @@ class World:
             environment={},
         )
 
-    def watch(self, iterations: int, *, settings: LoopSettings = SETTINGS, fresh: bool = False) -> WatchRollUp:
+    def watch(
+        self, iterations: int, *, settings: LoopSettings = SETTINGS, fresh: bool = False, applies: bool = True
+    ) -> WatchRollUp:
         """One process of the session."""
         source = open_files([self.job.path.as_posix()], clock=self.clock, may_grow=True)
         signals = KillSwitchSignals(environment={}, file=str(self.folder / "stop"))
@@ -168,12 +170,12 @@ class World:
             interval_s=self.interval_s,
             max_iterations=iterations,
             keep=10_000,
-            apply=ApplyRequest(requested=True, pro_installed=True),
+            apply=ApplyRequest(requested=applies, pro_installed=applies),
             kill_switch=signals.look,
             catalog=CatalogUse(source="built-in", trusted=True),
             cost=CostModel(),
             provenance=PROVENANCE,
-            hands=self.hands(),
+            hands=self.hands() if applies else None,
             audit=self.audit,
         )
         try:

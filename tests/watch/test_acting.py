@@ -301,13 +301,26 @@ def test_a_licence_that_allows_nothing_ends_the_watch(make_world: Make) -> None:
     world = make_world(helps)
     world.licence.expire()
     final = world.watch(40)
-    assert final.stop_reason == "blocked"
-    assert final.iterations < 12
+    assert (final.stop_reason, final.iterations) == ("blocked", 1), "before there is anything to apply"
     assert world.ours() == world.original
     report = read_json(world.out / "k8s_apply_latest.json")
     assert report["block_reason"] == BlockReason.LICENSE_EXPIRED
     last = read_json(world.out / f"iter_{final.iterations:04d}" / "closed_loop_latest.json")
     assert last["apply_blocked_reason"] == "license_expired"
+
+
+def test_a_licence_that_expires_before_there_is_a_plan_ends_the_watch_there(make_world: Make) -> None:
+    world = make_world(helps)
+
+    def act(iteration: int) -> None:
+        if iteration == 3:
+            world.licence.expire()
+
+    world.meanwhile = act
+    final = world.watch(40)
+    assert final.stop_reason == "blocked"
+    assert 3 < final.iterations < 12
+    assert world.ours() == world.original
 
 
 def test_a_licence_that_expires_later_does_not_stop_the_way_back(make_world: Make) -> None:
@@ -505,3 +518,25 @@ def test_who_asked_to_stop_gets_no_new_change(make_world: Make) -> None:
     assert final.stop_reason == "signal"
     assert world.ours() == world.original
     assert not world.orders
+
+
+def test_a_watch_that_applies_nothing_looks_after_an_earlier_one_that_did(make_world: Make) -> None:
+    world = make_world(harms)
+    world.audit = lambda: ("a write without a receipt",)
+    world.watch(2, applies=False)
+    assert "apply" not in world.report(), "nothing was ever applied in this folder: nobody looks"
+    world.audit = None
+    world.watch(8)
+    assert named(world, "plan_applied")
+    assert not named(world, "rolled_back")
+    world.audit = lambda: ("a write without a receipt",)
+    world.job.run(90)
+    world.watch(2, applies=False)
+    part = world.report()["apply"]
+    assert part["stopped"] == "unreceipted_change"
+    assert part["measuring"]["state"] == "worse", "it is measured to its end, and taken back by who may apply"
+    assert world.values()["trainer"] == "3"
+    world.audit = None
+    world.job.run(30)
+    world.watch(2)
+    assert world.ours() == world.original

@@ -62,7 +62,7 @@ class RealWorld(World):
     def hands(self) -> Hands:
         options = ClusterOptions(kubeconfig=str(self.plane.kubeconfig("admin")), request_timeout_s=20)
         made = hands.hands_for(options, self.clock, DecisionChoice(), str(self.folder / "licence.json"), None)
-        assert made is not None
+        assert isinstance(made, Hands)
         return made
 
 

@@ -9,6 +9,7 @@ import click
 import msgspec
 
 from modekeeper.artifacts.canonical import canonical_digest
+from modekeeper.artifacts.contracts.watch_apply import WatchApplyPart
 from modekeeper.artifacts.provenance import provenance
 from modekeeper.artifacts.store import FolderStore
 from modekeeper.cli.applying import ended
@@ -176,6 +177,8 @@ def _show_iteration(roll_up: WatchRollUp, *, quiet: bool) -> None:
         f"iteration {roll_up.iterations}: {modes.mode}, {roll_up.recorder.series.sample_count:,} samples, "
         f"{roll_up.recorder.totals.ticks:,} ticks"
     )
+    if roll_up.acts is not None:
+        line += f", {_acts_line(roll_up.acts)}"
     if quiet:
         return
     if sys.stdout.isatty():
@@ -183,6 +186,17 @@ def _show_iteration(roll_up: WatchRollUp, *, quiet: bool) -> None:
     else:
         say(line)
     sys.stdout.flush()
+
+
+def _acts_line(part: WatchApplyPart) -> str:
+    """What --apply did so far, and what it waits for."""
+    words = [f"{part.applied_total} applied, {part.taken_back_total} taken back"]
+    if part.stopped is not None:
+        words.append(f"stopped: {part.stopped}")
+    words += [f"waiting: {', '.join(waiting.reasons) or waiting.what}" for waiting in part.waiting]
+    if part.measuring is not None:
+        words.append(f"effect {part.measuring.state}")
+    return "; ".join(words)
 
 
 def _show_end(store: FolderStore, final: WatchRollUp, *, as_json: bool) -> None:

@@ -53,10 +53,9 @@ def carrying(reader: ClusterReader, plan: Plan) -> Carrying:
 def _object(reader: ClusterReader, kind: WorkloadKind, item: PlanItem) -> JsonObject | None:
     served = reader.served_versions(kind.group)
     version = next((each for each in kind.versions if each in served), None)
-    if version is None:
-        return None
+    resource = kind.resource() if version is None else kind.resource(version)
     try:
-        return reader.get(ObjectRef(kind.resource(version), item.namespace, item.name))
+        return reader.get(ObjectRef(resource, item.namespace, item.name))
     except ClusterAnswerError as error:
         if error.status == _NOT_FOUND:
             return None

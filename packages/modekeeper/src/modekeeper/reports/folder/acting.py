@@ -16,11 +16,11 @@ from modekeeper.artifacts.explain import ExplainLog
 from modekeeper.artifacts.store import FolderStore
 from modekeeper.cluster.kubectl_version import KubectlVersion
 from modekeeper.cluster.verify.gather import gather
-from modekeeper.gates.kill_switch import KillSwitch
+from modekeeper.gates.kill_switch import NOT_ACTIVE, KillSwitch
 from modekeeper.gates.plan_on_file import PlanCase, judge_plan, judge_undo, needs_approval
 from modekeeper.model.cluster import ClusterConfigError
-from modekeeper.model.decision import Plan, Verdict
-from modekeeper.planning.undo import RollbackPlan
+from modekeeper.model.decision import BlockReason, Plan, Verdict
+from modekeeper.planning.undo import RollbackPlan, rollback_plan
 from modekeeper.policy.catalog import load_default
 from modekeeper.ports.actuator import ApplyOrder, ClusterWay, GivenFile
 from modekeeper.ports.clock import Clock
@@ -32,6 +32,7 @@ from modekeeper.reports.folder.verify_run import VerifyRun
 __all__ = [
     "APPLIED_PLAN",
     "APPLIED_UNDO",
+    "LICENCE_REASONS",
     "NOTHING_TO_APPLY",
     "Acted",
     "ActingPlace",
@@ -39,11 +40,22 @@ __all__ = [
     "PlanToAct",
     "acted",
     "apply_plan",
+    "licence_refusal",
     "take_back",
 ]
 
 APPLIED_PLAN, APPLIED_UNDO = "k8s_plan_applied.json", "rollback_plan_applied.json"
 """The plan an iteration acted upon, and its way back, where it is not the one it decided."""
+LICENCE_REASONS = frozenset(
+    {
+        BlockReason.LICENSE_MISSING,
+        BlockReason.LICENSE_INVALID,
+        BlockReason.LICENSE_EXPIRED,
+        BlockReason.BINDING_MISMATCH,
+        BlockReason.ENTITLEMENT_MISSING,
+    }
+)
+"""They do not become good while a process runs."""
 _VERIFY = "k8s_verify_latest.json"
 _VALID_FOR_S = 15 * 60.0
 
@@ -164,6 +176,28 @@ def apply_plan(hands: Hands, what: PlanToAct, place: ActingPlace, switch: KillSw
         return attempt.refused(verdicts)
     file = GivenFile(path=verify_path, data=document(verification))
     return _carried_out(hands, attempt, _order(hands, what, place, file))
+
+
+def licence_refusal(hands: Hands, place: ActingPlace, empty: Plan, plan_path: str) -> K8sApplyReport | None:
+    """Ask for nothing: the actuator writes nothing of an empty plan, and says what it thinks of the licence.
+
+    Gives its report, which is on the disk by then; ``None`` where the licence is no reason, or nobody answered.
+    """
+    undo = rollback_plan(empty, {})
+    what = PlanToAct(plan=empty, plan_path=plan_path, undo=undo, undo_path="")
+    report = hands.actuate(Operation.APPLY, _order(hands, what, place, None))
+    if isinstance(report, str) or report.apply_attempted or report.block_reason not in LICENCE_REASONS:
+        return None
+    asked = ApplyAsked(
+        operation=Operation.APPLY,
+        plan_path=plan_path,
+        plan=empty,
+        kill_switch=NOT_ACTIVE,
+        approval=report.approval,
+        provenance=place.provenance,
+    )
+    attempt = ApplyRun(place.folder, asked, place.clock, explain=place.explain, bundle_path=place.bundle_path)
+    return attempt.done(report)
 
 
 def take_back(hands: Hands, what: PlanToAct, place: ActingPlace, switch: KillSwitch) -> K8sApplyReport:

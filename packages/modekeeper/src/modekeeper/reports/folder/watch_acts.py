@@ -25,6 +25,7 @@ from modekeeper.ports.clock import Clock
 from modekeeper.reports.folder.acting import (
     APPLIED_PLAN,
     APPLIED_UNDO,
+    LICENCE_REASONS,
     NOTHING_TO_APPLY,
     Acted,
     ActingPlace,
@@ -32,6 +33,7 @@ from modekeeper.reports.folder.acting import (
     PlanToAct,
     acted,
     apply_plan,
+    licence_refusal,
     take_back,
 )
 from modekeeper.reports.folder.acts_state import AGAIN, FORWARD, WAY_BACK, ActsMemory, ActsState, BegunPlan, HeldPlan
@@ -48,16 +50,6 @@ EFFECT_PENDING = "effect_pending"
 """A change is still being measured: one at a time."""
 UNRECEIPTED = "unreceipted_change"
 GIVEN_UP = "rollback_given_up"
-_LICENCE_REASONS = frozenset(
-    {
-        BlockReason.LICENSE_MISSING,
-        BlockReason.LICENSE_INVALID,
-        BlockReason.LICENSE_EXPIRED,
-        BlockReason.BINDING_MISMATCH,
-        BlockReason.ENTITLEMENT_MISSING,
-    }
-)
-"""They do not become good while the process runs."""
 _MOST_WAYS_BACK = 12
 _MOST_FORWARD = 5
 """Attempts to finish a plan that was begun; then what was written of it is taken back."""
@@ -96,6 +88,7 @@ class WatchActs:
         self._refusal: K8sApplyReport | None = None
         self._unsettled = False
         """An earlier process may have died in the middle of a write: the actuator finds out, once it is asked."""
+        self._licence_looked_at = False
 
     @property
     def state(self) -> ActsState:
@@ -142,9 +135,22 @@ class WatchActs:
             return self._take_back(self._hands, now, wrong)
         if self.state.begun is not None:
             return self._go_on(self._hands, now, self.state.begun)
+        refusal = self._licence_refusal(self._hands, now)
+        if refusal is not None:
+            return acted(refusal)
         again = self._look_after_held(self._hands, now)
         new = self._new_plan(self._hands, now)
         return again if again is not None and new is NOTHING_TO_APPLY else new
+
+    def _licence_refusal(self, hands: Hands, now: Iteration) -> K8sApplyReport | None:
+        """Once in a process, and before there is anything to apply: hours later is no time to learn of it."""
+        if self._licence_looked_at or now.decided.plan.items:
+            return None
+        self._licence_looked_at = True
+        self._refusal = licence_refusal(hands, now.place, now.decided.plan, now.decided.plan_path)
+        if self._refusal is not None:
+            self._asked(self._refusal)
+        return self._refusal
 
     def _asked(self, report: K8sApplyReport) -> None:
         self._unsettled = False
@@ -265,7 +271,7 @@ class WatchActs:
 
     def _not_applied(self, begun: BegunPlan, report: K8sApplyReport, *, may_be_written: bool) -> None:
         memory = self._memory
-        if report.block_reason in _LICENCE_REASONS and not may_be_written:
+        if report.block_reason in LICENCE_REASONS and not may_be_written:
             self._refusal = report
         waiting = memory.wait(FORWARD, begun.plan.digest, tuple(report.block_reasons), report.detail)
         if not may_be_written:
