@@ -98,12 +98,12 @@ def settings_from(environment: dict[str, str]) -> Settings:
 
 
 def annotated_knobs(text: str) -> tuple[dict[str, int], list[str]]:
-    """The knobs of a Downward API file, and what is wrong with those that cannot be used.
+    """The knobs of a Downward API file, and the names of those whose values cannot be used.
 
     The file has a line for each annotation, ``key="value"``. Only whole numbers are taken, and those need no unquoting.
     """
     knobs: dict[str, int] = {}
-    faults: list[str] = []
+    unusable: list[str] = []
     for line in text.splitlines():
         key, _, quoted = line.partition("=")
         name = key[len(KNOB) :]
@@ -114,8 +114,8 @@ def annotated_knobs(text: str) -> tuple[dict[str, int], list[str]]:
         if value.isascii() and value.isdigit() and len(value) <= len(str(upper)) and lower <= int(value) <= upper:
             knobs[name] = int(value)
         else:
-            faults.append(f"{name} takes a whole number from {lower} to {upper}: the value before stays")
-    return knobs, faults
+            unusable.append(name)
+    return knobs, unusable
 
 
 @dataclass
@@ -126,6 +126,7 @@ class Knobs:
     at_start: dict[str, int]
     values: dict[str, int] = field(default_factory=dict)
     told: list[str] = field(default_factory=list)
+    """Knobs whose values could not be used the last time."""
 
     def look(self) -> dict[str, int]:
         """Read the file. Where it cannot be read, or a value in it cannot be used, the value before stays."""
@@ -133,16 +134,14 @@ class Knobs:
             self.values = dict(self.at_start)
         # The kubelet swaps the folder behind a link and removes the old one: a reader on its way there finds nothing.
         with suppress(OSError, UnicodeDecodeError):
-            found, faults = annotated_knobs(self.file.read_text(encoding="utf-8"))
-            self.values = {**self.at_start, **self._kept(faults), **found}
-            if faults != self.told:
-                self.told = faults
-                for fault in faults:
-                    print(f"WARNING: {fault}", file=sys.stderr, flush=True)
+            found, unusable = annotated_knobs(self.file.read_text(encoding="utf-8"))
+            self.values = {**self.at_start, **{name: self.values[name] for name in unusable}, **found}
+            for name in unusable:
+                if name not in self.told:
+                    text = "takes a whole number from {} to {}: the value before stays".format(*LIMITS[name])
+                    print(f"WARNING: {name} {text}", file=sys.stderr, flush=True)
+            self.told = unusable
         return self.values
-
-    def _kept(self, faults: list[str]) -> dict[str, int]:
-        return {name: value for name, value in self.values.items() if any(f.startswith(name) for f in faults)}
 
 
 class Storage:

@@ -30,7 +30,7 @@ from tests.cluster.running_job.example_job import (
     restarts,
     trainer,
 )
-from tests.cluster.running_job.watching import OUT, RAW, Watching, watching
+from tests.cluster.running_job.watching import NEW_POD_WITHIN_S, OUT, RAW, Watching, watching
 from tests.cluster.workloads import log_of, path_of
 
 USER = "verifier"
@@ -120,7 +120,7 @@ def helps(plane: ControlPlane, folder: Path, target: Path) -> None:
         old = job.pod()
         assert plane.request("admin", path_of(old), "DELETE").status == 200
         wait_until(lambda: job.pod()["metadata"]["uid"] != old["metadata"]["uid"], "another pod runs", 60)
-        watch.wait("the new pod tells it", tells(job, 3), 60)
+        watch.wait("the new pod tells it", tells(job, 3), NEW_POD_WITHIN_S)
         story.look("a new pod tells the value")
         assert watch.end() == 0
     kept(job.folder, target)

@@ -16,11 +16,10 @@ from tests.cluster.running_job.example_job import (
     restarts,
     trainer,
 )
-from tests.cluster.running_job.watching import Watching, watching
+from tests.cluster.running_job.watching import NEW_POD_WITHIN_S, Watching, watching
 from tests.cluster.workloads import log_of, path_of
 
 NEW_PODS = 20
-VISIBLE_WITHIN_S = 60.0
 
 pytestmark = pytest.mark.heavy
 
@@ -41,7 +40,7 @@ def new_pod_tells_it(job: ExampleJob, watch: Watching) -> float:
     old = job.pod()
     assert job.plane.request("admin", path_of(old), "DELETE").status == 200
     wait_until(lambda: job.pod()["metadata"]["uid"] != old["metadata"]["uid"], "another pod runs", 60)
-    watch.wait("the new pod tells it", lambda: newest(job) == 3, VISIBLE_WITHIN_S)
+    watch.wait("the new pod tells it", lambda: newest(job) == 3, NEW_POD_WITHIN_S)
     told = records(log_of(job.plane, job.pod()))
     assert told[0]["knobs"][PREFETCH] == 2, "it began with the value of the template"
     first = next(record for record in told if record["knobs"][PREFETCH] == 3)

@@ -15,6 +15,8 @@ OUT = "watch"
 RAW = "raw.jsonl"
 INTERVAL = "3s"
 END_DEADLINE_S = 60.0
+NEW_POD_WITHIN_S = 150.0
+"""A change that comes while a pod starts may wait for the kubelet's next full sync of the pod, 60 to 90 s later."""
 
 
 class Watching:
