@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from tests.cluster_verify.worlds import plan_of
 from tests.door.doors import KEY, TRAINER, Door, MemoryWriter, planned
 
-from modekeeper.artifacts.canonical import document
 from modekeeper.cluster.audit.looking import find_unreceipted
 from modekeeper.cluster.memory import PODS
 from modekeeper.model.cluster import FIELD_MANAGER, JsonObject, ObjectRef
@@ -219,15 +218,3 @@ def act(door: Door, what: str, value: str, after: int) -> None:
     # A process that comes after it finds out how the last write ended.
     with suppress(KeyboardInterrupt):
         rollback("sha256:" + "0" * 64, door.ports)
-
-
-def test_the_door_refuses_before_it_tries_anything(tmp_path: Path) -> None:
-    """Not even as a dry run."""
-    door = owning(tmp_path)
-    edit(door, POD, "2", FIELD_MANAGER)
-    door.verification = door.verified(door.plan)
-    tried: list[Change] = []
-    kept = door.writer.dry_run
-    door.writer.dry_run = lambda change: tried.append(change) or kept(change)  # type: ignore[method-assign, func-returns-value]
-    assert not apply(door.request(plan=document(door.plan)), door.ports).ok
-    assert tried == []

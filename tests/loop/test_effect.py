@@ -21,6 +21,7 @@ from modekeeper.model.outcome import Outcome, OutcomeState
 from modekeeper.model.sample import Sample
 from modekeeper.model.trace import TraceEvent
 from modekeeper.modes.machine import Instant
+from modekeeper.passports.passport import MetricGuard
 from modekeeper.policy.catalog import load_default
 from modekeeper.policy.promises import HARM_REL
 from modekeeper.policy.situation import KnownValue
@@ -258,6 +259,29 @@ def test_the_verdict_survives_being_written_down_and_read_back(name: str, cuts: 
         meter = EffectMeter()
         meter.restore(json.loads(written))
     assert said == [WHOLE[name]]
+
+
+@pytest.mark.parametrize(
+    ("metric", "allowed", "after", "state"),
+    [
+        ("loss", 0.01, {"loss": 2.05}, OutcomeState.WORSE),
+        ("loss", 0.05, {"loss": 2.05}, OutcomeState.KEPT),
+        ("loss", 0.0, {}, OutcomeState.KEPT),
+        ("throughput", 0.01, {"throughput": 98.5}, OutcomeState.WORSE),
+        ("throughput", 0.02, {"throughput": 98.5}, OutcomeState.KEPT),
+        ("loss", 0.01, {"loss": None}, OutcomeState.WORSE),
+        ("gpu_util_pct", 0.01, {}, OutcomeState.WORSE),
+    ],
+)
+def test_what_the_passport_watches_may_get_no_worse_than_it_says(
+    metric: str, allowed: float, after: dict[str, object], state: OutcomeState
+) -> None:
+    guard = MetricGuard(metric=metric, not_worse_rel=allowed)
+    change = msgspec.structs.replace(CHANGE, watched=(guard,), invariants=())
+    found = outcome(story(lambda _index: {"step_time_ms": 225.0, **after}), change)
+    assert found.state is state
+    assert (found.metric == metric) is (state is OutcomeState.WORSE)
+    assert ("passport" in found.detail) is (state is OutcomeState.WORSE)
 
 
 # The same inside the engine: a tick where it is judged.

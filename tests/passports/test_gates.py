@@ -238,8 +238,8 @@ def test_a_metric_that_got_worse_or_cannot_be_judged_is_broken(
     rules = passport(
         invariants=[{"metric": "loss", "not_worse_rel": 0.01}, {"metric": "throughput", "not_worse_rel": 0.01}]
     )
-    assert tuple(each.metric for each in broken_invariants(rules, before, after)) == broken
-    assert broken_invariants(default_passport(), before, after) == ()
+    assert tuple(each.metric for each in broken_invariants(rules.invariants, before, after)) == broken
+    assert broken_invariants(default_passport().invariants, before, after) == ()
 
 
 def test_the_reason_of_a_passport_stands_after_an_unknown_chord_and_before_limits() -> None:

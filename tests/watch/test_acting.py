@@ -75,8 +75,13 @@ def test_the_iteration_that_applied_says_so_with_the_artifacts_of_an_apply(make_
     assert (apply["operation"], apply["apply_ok"]) == ("apply", True)
     assert apply["plan_digest"] == report["k8s_plan_digest"] == told["plan_digest"]
     assert read_json(folder / "k8s_verify_latest.json")["ok"] is True
-    for name in ("k8s_apply_latest.json", "k8s_verify_latest.json", "rollback_plan_latest.json"):
+    for name in ("k8s_apply_latest.json", "k8s_verify_latest.json"):
         assert (world.out / name).read_bytes() == (folder / name).read_bytes()
+    # Beside the door lies what the door found, and beside the plan what the job said.
+    there, planned = (read_json(place / "rollback_plan_latest.json") for place in (world.out, folder))
+    assert there["plan_digest"] == planned["plan_digest"] == told["plan_digest"]
+    assert there["items"][0]["keys"][KEY] == {"source": "cluster", "value": None}
+    assert planned["items"][0]["keys"][KEY] == {"source": "telemetry", "value": "2"}
     events = [json.loads(line)["event"] for line in (folder / "explain.jsonl").read_text().splitlines()]
     assert events.index("verify_finished") < events.index("apply_finished") < events.index("decision")
     quiet = read_json(world.out / "iter_0001" / "closed_loop_latest.json")

@@ -130,21 +130,19 @@ def _watch(
     store = FolderStore(Path(out))
     telemetry = telemetry.of(target, cluster)
     settings, catalog = settings_from(decision, target)
-    hands = (
-        hands_for(cluster, clock, settings, catalog, license_path=license_path, kill_switch_file=kill_switch_file)
-        if apply
-        else None
-    )
+    hands: Hands | str | None = None
+    if apply:
+        hands = hands_for(
+            cluster, clock, settings, catalog, license_path=license_path, kill_switch_file=kill_switch_file
+        )
     with (
         one_writer(store),
         stop_on_signals() as stop,
         opened(telemetry, clock, for_watch_every_s=interval) as open_telemetry,
     ):
-        # How the cluster is asked is no matter; which one it is, is.
-        which = ClusterOptions(kubeconfig=cluster.kubeconfig, context=cluster.context)
         plan = WatchPlan(
             name=open_telemetry.name,
-            watched=canonical_digest(msgspec.structs.replace(telemetry, follow=False, cluster=which)),
+            watched=_watched(telemetry, cluster),
             settings=msgspec.structs.replace(settings, cluster_knobs=dict(open_telemetry.knobs)),
             interval_s=interval,
             max_iterations=1 if isinstance(hands, str) else max_iterations,
@@ -170,9 +168,19 @@ def _watch(
             warn(f"going on after iteration {session.resumed_from} in {out} (--fresh starts anew)")
         final = session.run(stop, lambda roll_up: _show_iteration(roll_up, quiet=as_json))
     _show_end(store, final, as_json=as_json)
+    return _code(session, final, hands)
+
+
+def _code(session: WatchSession, final: WatchRollUp, hands: Hands | str | None) -> int:
     if isinstance(hands, str):
         refuse_apply(final.apply.kill_switch, hands)
     return 0 if session.refusal is None else ended(session.refusal, None)
+
+
+def _watched(telemetry: TelemetryChoice, cluster: ClusterOptions) -> str:
+    """What is watched: how the cluster is asked is no matter, which one it is, is."""
+    which = ClusterOptions(kubeconfig=cluster.kubeconfig, context=cluster.context)
+    return canonical_digest(msgspec.structs.replace(telemetry, follow=False, cluster=which))
 
 
 def _show_iteration(roll_up: WatchRollUp, *, quiet: bool) -> None:

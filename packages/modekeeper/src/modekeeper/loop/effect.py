@@ -11,6 +11,8 @@ from modekeeper.model.block import FloatColumn, SampleBlock
 from modekeeper.model.decision import Promise
 from modekeeper.model.outcome import Outcome, OutcomeState
 from modekeeper.modes.machine import Instant
+from modekeeper.passports.passport import MetricGuard
+from modekeeper.passports.watched_metrics import broken_invariants
 from modekeeper.policy.knobs import find_knob
 from modekeeper.policy.promises import judge_promise, promise_no_worse
 from modekeeper.policy.situation import KnownValue
@@ -51,6 +53,8 @@ class AppliedChange(msgspec.Struct, frozen=True, kw_only=True):
     """What was known of these knobs before."""
     promise: Promise
     invariants: tuple[str, ...]
+    watched: tuple[MetricGuard, ...] = ()
+    """What the passport in force wants no change to make worse."""
     since_index: int
     """Sample at which the trouble began: the level before is that of the trouble, not of the healthy job."""
 
@@ -103,6 +107,7 @@ class EffectMeter:
     def prepare(self, change: AppliedChange) -> PreparedChange:
         """Note where the job stands, before anything is written: what comes after may already be the effect."""
         names = {change.promise.metric, "gpu_mem_share", *(name for name, _ in _GUARDS)}
+        names.update(guard.metric for guard in change.watched)
         before = {}
         for name in sorted(names):
             level = level_of(self._recent.values(name, change.since_index, _BEFORE_SAMPLES))
@@ -220,7 +225,7 @@ def _judged(under: _Measured, ts_ms: int) -> Outcome | None:
     if why:
         return _outcome(under, OutcomeState.NOT_MEASURED, detail=why)
     samples = window if over else seen
-    return _guarded(under, samples) or _promised(under, samples)
+    return _guarded(under, samples) or _watched(under, samples) or _promised(under, samples)
 
 
 def _never_shown(under: _Measured, ts_ms: int) -> Outcome | None:
@@ -275,6 +280,27 @@ def _guarded(under: _Measured, seen: int) -> Outcome | None:
         if state is OutcomeState.WORSE:
             return _outcome(under, state, metric=metric, levels=(before, after), gain=gain)
     return _memory(under) if "memory_ceiling" in change.invariants else None
+
+
+def _watched(under: _Measured, seen: int) -> Outcome | None:
+    """A metric the passport watches that stands worse than it allows, or cannot be judged, after a whole window."""
+    change = under.change
+    if not change.watched or seen < change.promise.within_samples:
+        return None
+    after = {name: level for name in under.before if (level := level_of(under.after.get(name, []))) is not None}
+    # Levels that cannot be told apart are one level.
+    stood = {name: level.value for name, level in under.before.items()}
+    stands = {n: level.value if _differ(under.before[n], level) else stood[n] for n, level in after.items()}
+    for broken in broken_invariants(change.watched, stood, stands):
+        name = broken.metric
+        if broken.worse_rel is None:
+            text = f"the passport watches {name}, and where it stands cannot be told"
+            return _outcome(under, OutcomeState.WORSE, metric=name, detail=text)
+        allowed = f"{broken.worse_rel:.1%} worse, and the passport allows {broken.not_worse_rel:.1%}"
+        text = f"{name} was {stood[name]:g} and is {stands[name]:g}: {allowed}"
+        levels, gain = (under.before[name], after[name]), -broken.worse_rel
+        return _outcome(under, OutcomeState.WORSE, metric=name, levels=levels, gain=gain, detail=text)
+    return None
 
 
 def _memory(under: _Measured) -> Outcome | None:

@@ -185,6 +185,7 @@ class Engine:
             previous={name: value for name, value in known.items() if value is not None},
             promise=promise,
             invariants=tuple(sorted({name for proposal in planned for name in proposal.invariants})),
+            watched=self._settings.passport.invariants,
             since_index=max(began, default=modes.since.index),
         )
 

@@ -1,11 +1,11 @@
 """Metrics a passport may watch, and whether a change made one of them worse than it allows."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
 
-from modekeeper.passports.passport import Passport
+from modekeeper.passports.passport import MetricGuard
 
 __all__ = ["HIGHER_IS_BETTER", "LOWER_IS_BETTER", "BrokenInvariant", "broken_invariants"]
 
@@ -23,22 +23,24 @@ class BrokenInvariant(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def broken_invariants(
-    passport: Passport, before: Mapping[str, float], after: Mapping[str, float]
+    guards: Iterable[MetricGuard], before: Mapping[str, float], after: Mapping[str, float]
 ) -> tuple[BrokenInvariant, ...]:
     """The invariants of a passport that a change broke.
 
     Args:
-        passport: the one in force.
+        guards: the invariants of the passport in force.
         before: level of each metric before the change, in its own unit.
         after: level of each metric since the change reached the job.
 
     What is missing, not finite, or was not above 0 before cannot be judged, and what cannot be judged is broken.
     """
-    return tuple(_broken(passport, before, after))
+    return tuple(_broken(guards, before, after))
 
 
-def _broken(passport: Passport, before: Mapping[str, float], after: Mapping[str, float]) -> Iterator[BrokenInvariant]:
-    for guard in passport.invariants:
+def _broken(
+    guards: Iterable[MetricGuard], before: Mapping[str, float], after: Mapping[str, float]
+) -> Iterator[BrokenInvariant]:
+    for guard in guards:
         old, new = before.get(guard.metric, math.nan), after.get(guard.metric, math.nan)
         worse = None
         if math.isfinite(old) and math.isfinite(new) and old > 0:

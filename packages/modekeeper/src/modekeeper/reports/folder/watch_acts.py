@@ -37,7 +37,6 @@ from modekeeper.reports.folder.acting import (
     take_back,
 )
 from modekeeper.reports.folder.acts_state import AGAIN, FORWARD, WAY_BACK, ActsMemory, ActsState, BegunPlan, HeldPlan
-from modekeeper.reports.folder.apply_run import UNDO
 from modekeeper.reports.folder.publishing import path_in
 from modekeeper.reports.folder.run_folder import DecidedPlan
 
@@ -247,7 +246,6 @@ class WatchActs:
         was_begun = self.state.begun is not None
         if not was_begun:
             memory.set(begun=begun)
-            now.place.door.write_bytes(UNDO, document(begun.undo))
             self._save()
         report = apply_plan(hands, _to_act(now, begun.plan, begun.undo), now.place, now.switch)
         self._asked(report)
