@@ -177,7 +177,8 @@ def copy_door(folder: Path, target: Path) -> None:
 
 def write_digests(target: Path) -> None:
     """``SHA256SUMS`` of everything recorded, as ``sha256sum --check`` reads it."""
-    recorded = sorted(path for case in ("helps", "harms") for path in (target / case).rglob("*") if path.is_file())
+    found = (path for case in ("helps", "harms") for path in (target / case).rglob("*") if path.is_file())
+    recorded = sorted(path for path in found if path.parent.name != "replay")  # that is decided, not recorded
     lines = [
         f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(target).as_posix()}\n" for path in recorded
     ]
