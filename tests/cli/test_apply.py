@@ -23,7 +23,7 @@ from modekeeper.cli.main import main
 from modekeeper.cluster.kubectl_version import KubectlVersion
 from modekeeper.cluster.verify.gather import gather
 from modekeeper.model.decision import Actuation, BlockReason, Plan
-from modekeeper.model.errors import FailedError
+from modekeeper.model.errors import BadInputError, FailedError, RefusedError
 from modekeeper.planning.parse_undo import parse_rollback_plan
 from modekeeper.ports.actuator import ApplyOrder
 from modekeeper.reports.folder.verify_run import VerifyRun
@@ -581,6 +581,45 @@ def test_what_breaks_off_has_an_unknown_effect(
     assert said.startswith("ERROR: the apply was not finished: ")
     assert said.count("\n") == 1
     assert check_all(place / "out") > 3
+
+
+def test_who_says_no_before_anything_is_begun_has_changed_nothing(
+    installed: Callable[..., None], capsys: pytest.CaptureFixture[str], place: Path
+) -> None:
+    installed(Door(BadInputError("the kubeconfig 'nowhere' is not there. Name one with --kubeconfig.")))
+    code, report = apply()
+    assert (code, report["apply_attempted"], report["apply_ok"]) == (2, False, False)
+    assert "effect_unknown" not in report["block_reasons"]
+    assert {each["status"] for each in report["items"]} <= {"refused"}
+    assert capsys.readouterr().err == "ERROR: the kubeconfig 'nowhere' is not there. Name one with --kubeconfig.\n"
+
+
+def test_who_says_no_after_something_was_begun_may_have_changed_it(
+    installed: Callable[..., None], place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Begins(Door):
+        def apply(self, order: Any) -> Any:
+            (order.store.root / "door" / "0001").mkdir(parents=True)
+            return super().apply(order)
+
+    installed(Begins(RefusedError("no further.")))
+    code, report = apply()
+    assert (code, report["apply_attempted"]) == (2, True)
+    assert report["block_reasons"] == ["effect_unknown"]
+
+
+@pytest.mark.parametrize("watched", [True, False])
+def test_in_the_folder_of_a_watch_its_log_goes_on(watched: bool, place: Path) -> None:
+    out = place / "out"
+    out.mkdir()
+    if watched:
+        (out / "watch_state.json").write_text("{}")
+    (out / "explain.jsonl").write_text('{"event":"session_started","payload":{},"ts":"2026-11-25T00:00:00.000Z"}\n')
+    apply()
+    events = [json.loads(line)["event"] for line in (out / "explain.jsonl").read_text().splitlines()]
+    assert events[0] == ("session_started" if watched else "apply_started")
+    assert events[-1] == "apply_finished"
+    (out / "watch_state.json").unlink(missing_ok=True)
 
 
 def test_a_report_that_contradicts_itself_is_not_believed(installed: Callable[..., None]) -> None:

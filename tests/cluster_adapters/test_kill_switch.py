@@ -14,7 +14,7 @@ from modekeeper.cluster.kill_switch import (
 )
 from modekeeper.cluster.memory import CONFIG_MAPS, MemoryCluster
 from modekeeper.gates.kill_switch import NOT_ACTIVE
-from modekeeper.model.cluster import ClusterConfigError, ClusterUnreachableError, ObjectRef
+from modekeeper.model.cluster import ClusterConfigError, ClusterUnreachableError, JsonObject, ObjectRef
 
 MAP = "modekeeper-kill-switch"
 SIGNAL = f"configmap:ml/{MAP}"
@@ -151,3 +151,16 @@ def test_inside_a_cluster_the_controllers_namespace_counts_too() -> None:
     inside = msgspec.structs.replace(outside, name=None, namespace="modekeeper")
     assert switch_namespaces(outside, ["ml", "ml"]) == ("ml",)
     assert switch_namespaces(inside, ["ml"]) == ("ml", "modekeeper")
+
+
+def test_a_file_made_while_the_config_map_is_read_is_seen(tmp_path: Path) -> None:
+    """It takes long to ask a cluster; what is on this machine is looked at last."""
+    place = tmp_path / "stop"
+
+    class Slow(MemoryCluster):
+        def get(self, ref: ObjectRef) -> JsonObject:
+            place.touch()
+            return super().get(ref)
+
+    signals = KillSwitchSignals(environment={}, file=str(place), reader=Slow(), namespaces=("ml",))
+    assert signals.look().signal == f"file:{place}"

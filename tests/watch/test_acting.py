@@ -515,6 +515,27 @@ def test_an_audit_does_not_take_a_killed_write_for_somebody_elses(make_world: Ma
     assert set(world.values().values()) == {"3"}
 
 
+def test_nor_one_that_was_killed_while_it_gave_a_pod_its_value_again(make_world: Make) -> None:
+    world = make_world(helps)
+
+    def act(iteration: int) -> None:
+        if iteration == 12:
+            world.replace_pod("trainer-1", "trainer-z")
+
+    def audit() -> tuple[str, ...]:
+        made = len(list((world.out / "door").rglob("receipts/*.json")))
+        return () if made == len(world.writer.stored) else ("a write without a receipt",)
+
+    world.meanwhile = act
+    killed_at(world, "after_write", "trainer-z")
+    world.meanwhile = lambda _iteration: None
+    world.audit = audit
+    world.watch(4)
+    assert world.report()["apply"]["stopped"] is None
+    assert set(world.values().values()) == {"3"}
+    assert audit() == ()
+
+
 def test_who_asked_to_stop_gets_no_new_change(make_world: Make) -> None:
     world = make_world(helps)
     world.job.run(400)

@@ -25,7 +25,7 @@ from modekeeper.cluster.kubectl_version import KubectlVersion
 from modekeeper.cluster.opening import ClusterChoice, open_reader
 from modekeeper.cluster.verify.gather import gather
 from modekeeper.gates.kill_switch import KillSwitch
-from modekeeper.model.cluster import JsonObject, Resource
+from modekeeper.model.cluster import FIELD_MANAGER, JsonObject, Resource
 from modekeeper.model.decision import Actuation, Plan
 from modekeeper.ports.cluster import ClusterReader
 from modekeeper.reports.folder.verify_run import VerifyRun
@@ -135,6 +135,15 @@ class Stage:
                 if values.get(key) != kept.get(key):
                     self.set(place, kept.get(key), key)
 
+    def disown(self) -> None:
+        """Nobody is written down as who made a change any more: the folder that follows did not, and is asked."""
+        for each in self.objects():
+            managers = {entry.get("manager") for entry in each["metadata"].get("managedFields", [])}
+            if FIELD_MANAGER in managers:
+                path = self.path(each["kind"], each["metadata"]["name"])
+                answer = self.plane.request("admin", path, "PATCH", {"metadata": {"managedFields": [{}]}})
+                assert answer.status == 200, answer.body
+
     def plan(self, *items: tuple[Workload, Actuation], value: str = AFTER) -> Plan:
         made = [
             item(actuation, kind=kind, name=name, namespace=self.namespace, value=value)
@@ -218,6 +227,7 @@ def applying(
     stage: Stage, folder: Path, both: tuple[ClusterReader, Writer], *items: tuple[Workload, Actuation]
 ) -> Applying:
     """A plan for some of the workloads, verified a moment ago."""
+    stage.disown()
     folder.mkdir(parents=True, exist_ok=True)
     made = Applying(stage, folder, *both, stage.plan(*items), Signals(both[0], folder / SWITCH_FILE))
     made.verify()

@@ -14,6 +14,7 @@ from modekeeper.model.cluster import (
     JsonObject,
 )
 from modekeeper.model.decision import BlockReason
+from modekeeper.model.errors import RefusedError
 from modekeeper_pro.door.change import uid_of, values_at, version_of
 from modekeeper_pro.door.journal import Event, Journal
 from modekeeper_pro.door.looking import current, difference, looked
@@ -123,6 +124,10 @@ class _OneWrite:
     def _tried(self, attempt: int, version: str) -> Outcome | None:
         """Step 6: look at the kill-switches, and write; ``None``: look whether to try again."""
         write = self._write
+        try:
+            change = write.change(version)
+        except RefusedError as error:  # a version that no API server gives
+            return self._failed(str(error))
         # Nothing stands between the look and the write: the journal says first that it may come.
         self._journal.add(Event.BEGUN, number=write.number, attempt=attempt, resource_version=version)
         switch = looked(self._ports, (write.namespace,))
@@ -136,7 +141,7 @@ class _OneWrite:
             return self._refused(BlockReason.KILL_SWITCH_ACTIVE, f"{switch.signal} is set", switch)
         try:
             self._sent = True
-            stored = self._ports.writer.write(write.change(version))
+            stored = self._ports.writer.write(change)
         except (ClusterAnswerError, ClusterUnreachableError, ClusterConfigError) as error:
             self._why = str(error)
             self._in_doubt = self._in_doubt or _may_have_happened(error)

@@ -11,6 +11,7 @@ from modekeeper.cli.cluster_options import ClusterOptions
 from modekeeper.cli.console import print_json, say
 from modekeeper.cli.deciding import kill_switch_line
 from modekeeper.cli.files import read_small_file
+from modekeeper.cluster.audit.receipt_book import runs_in
 from modekeeper.gates.kill_switch import KillSwitch
 from modekeeper.gates.verified import VERIFY_REQUIRED_LINE
 from modekeeper.model.decision import BlockReason, Verdict
@@ -95,16 +96,20 @@ def attempt(
     verdicts: tuple[Verdict, ...],
     actuator: Actuator[K8sApplyReport] | str,
     order: ApplyOrder,
-    *,
-    error: ModeKeeperError | None,
+    files: Given,
 ) -> K8sApplyReport:
     """Let the actuator do it, where there is one and it was given what it needs; the report is on disk by then."""
-    if isinstance(actuator, str) or error is not None:
-        return run.refused(verdicts, error=str(error) if error is not None else None)
+    if isinstance(actuator, str) or files.error is not None:
+        return run.refused(verdicts, error=str(files.error) if files.error is not None else None)
+    begun = runs_in(order.store.root)
     try:
         return run.done(carry_out(actuator, run.operation, order))
     except ActuatorBrokeError as broke:
-        return run.broken(str(broke))
+        why = broke.__cause__
+        if not isinstance(why, BadInputError | RefusedError) or runs_in(order.store.root) != begun:
+            return run.broken(str(broke))
+        files.error = why  # it said no before it began anything
+        return run.refused(verdicts, error=str(why))
 
 
 def show(report: K8sApplyReport, out: str, *, as_json: bool) -> None:

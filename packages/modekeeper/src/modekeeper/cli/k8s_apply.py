@@ -135,7 +135,7 @@ def apply(*, cluster: ClusterOptions, out: str, as_json: bool, **given: Any) -> 
     )
     part = _approval(case, verdicts, options.approval_path, second)
     run = ApplyRun(store, _asked(options, case, part, verification.path, passport), clock)
-    report = attempt(run, verdicts, actuator, order, error=files.error)
+    report = attempt(run, verdicts, actuator, order, files)
     show(report, out, as_json=as_json)
     return ended(report, files.error)
 

@@ -90,7 +90,7 @@ def rollback(*, cluster: ClusterOptions, out: str, as_json: bool, **given: Any) 
         clock=clock,
         environment=os.environ,
     )
-    report = attempt(ApplyRun(store, asked, clock), verdicts, actuator, order, error=files.error)
+    report = attempt(ApplyRun(store, asked, clock), verdicts, actuator, order, files)
     show(report, out, as_json=as_json)
     return ended(report, files.error)
 

@@ -42,16 +42,21 @@ class KillSwitchSignals(msgspec.Struct, frozen=True, kw_only=True):
     """See :func:`switch_namespaces`."""
 
     def look(self) -> KillSwitch:
-        """The first signal that is active, in this order: environment, file, ConfigMaps. Never raises."""
+        """The first signal that is active, in this order: environment, file, ConfigMaps. Never raises.
+
+        A ConfigMap takes its time to be read: what is on this machine is looked at after that once more.
+        """
+        switch = self._here()
+        asked = False
+        for namespace in self.namespaces if self.reader is not None else ():
+            if switch.active or self.reader is None:
+                break
+            switch, asked = look_at_config_map(self.reader, namespace), True
+        return self._here() if asked and not switch.active else switch
+
+    def _here(self) -> KillSwitch:
         switch = read_kill_switch(self.environment)
-        if not switch.active and self.file is not None:
-            switch = look_at_file(self.file)
-        if self.reader is not None:
-            for namespace in self.namespaces:
-                if switch.active:
-                    break
-                switch = look_at_config_map(self.reader, namespace)
-        return switch
+        return look_at_file(self.file) if not switch.active and self.file is not None else switch
 
 
 def switch_namespaces(context: ClusterContext, jobs: Iterable[str]) -> tuple[str, ...]:

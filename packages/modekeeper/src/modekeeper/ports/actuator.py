@@ -74,7 +74,8 @@ class Actuator(Protocol[ReportT_co]):
     report is returned for every attempt, refused ones too; the caller publishes it as ``k8s_apply_latest.json``, and
     the actuator writes what has to be on disk before a change (intent, undo, receipts) into ``order.store`` itself.
 
-    Both raise a ``ModeKeeperError`` only where no report can be made, for a full disk for instance.
+    Both raise a ``ModeKeeperError`` only where no report can be made, for a full disk for instance. A ``BadInputError``
+    or ``RefusedError`` says that nothing was begun.
     """
 
     def apply(self, order: ApplyOrder) -> ReportT_co:

@@ -15,7 +15,7 @@ from modekeeper.model.errors import BadInputError
 from modekeeper.policy.strict_json import read_strict
 from modekeeper.policy.wording import shown
 
-__all__ = ["Book", "Slot", "has_receipts", "no_receipts", "read_book"]
+__all__ = ["Book", "Slot", "has_receipts", "no_receipts", "read_book", "runs_in"]
 
 RUNS = "door"
 """Where an apply keeps its runs, below the folder of its artifacts: ``door/0001/receipts/0001.json``."""
@@ -49,6 +49,12 @@ def no_receipts() -> Book:
 def has_receipts(folder: Path) -> bool:
     """Whether something was applied in the folder."""
     return (folder / RUNS).is_dir()
+
+
+def runs_in(folder: Path) -> int:
+    """So many runs of an apply or a rollback have been begun in the folder."""
+    runs = folder / RUNS
+    return sum(1 for each in runs.iterdir() if _RUN.fullmatch(each.name)) if runs.is_dir() else 0
 
 
 def read_book(folder: Path) -> Book:

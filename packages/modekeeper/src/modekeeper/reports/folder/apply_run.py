@@ -32,6 +32,7 @@ from modekeeper.policy.catalog import catalog_digest, load_default
 from modekeeper.policy.knobs import registry_digest
 from modekeeper.ports.clock import Clock
 from modekeeper.reports.folder.publishing import path_in, publish_json, times
+from modekeeper.reports.folder.watch_state import STATE_NAME
 
 __all__ = ["UNDO", "ApplyAsked", "ApplyRun"]
 
@@ -83,7 +84,7 @@ class ApplyRun:
         self._asked = asked
         self._clock = clock
         self._started = clock.now()
-        self._explain = ExplainLog(clock) if explain is None else explain
+        self._explain = _log(store, clock) if explain is None else explain
         self._bundle_path = bundle_path
         self._explain.add("apply_started", operation=asked.operation, plan=asked.plan_path, force=asked.force)
 
@@ -233,6 +234,14 @@ class ApplyRun:
         if verification.plan_digest != plan.digest:
             return None
         return publish_json(self._store, "rollback_plan", _undo_of(plan, verification), self._clock.now())
+
+
+def _log(store: FolderStore, clock: Clock) -> ExplainLog:
+    """In the folder of a session of ``watch`` its own log goes on: what is done there by hand belongs to its story."""
+    log = ExplainLog(clock)
+    if store.read_bytes(STATE_NAME) is not None:
+        log.take_over(store.read_bytes("explain.jsonl") or b"")
+    return log
 
 
 def _undo_of(plan: Plan, verification: K8sVerifyReport) -> RollbackPlan:

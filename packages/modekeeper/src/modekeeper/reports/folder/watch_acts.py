@@ -14,6 +14,7 @@ from modekeeper.artifacts.explain import ExplainLog
 from modekeeper.cluster.carrying import carrying
 from modekeeper.gates.kill_switch import KillSwitch
 from modekeeper.loop.engine import Engine
+from modekeeper.loop.tick import NOTHING_PLANNED
 from modekeeper.model.decision import BlockReason, Plan
 from modekeeper.model.errors import ModeKeeperError
 from modekeeper.model.outcome import Outcome, OutcomeState
@@ -97,7 +98,7 @@ class WatchActs:
     def restore(self, state: ActsState) -> None:
         """Go on from the checkpoint of an earlier process."""
         self._memory.state = state
-        self._unsettled = state.begun is not None or self._to_take_back() is not None
+        self._unsettled = bool(state.begun is not None or state.held or self._to_take_back())
 
     @property
     def refusal(self) -> K8sApplyReport | None:
@@ -142,11 +143,14 @@ class WatchActs:
         return again if again is not None and new is NOTHING_TO_APPLY else new
 
     def _licence_refusal(self, hands: Hands, now: Iteration) -> K8sApplyReport | None:
-        """Once in a process, and before there is anything to apply: hours later is no time to learn of it."""
-        if self._licence_looked_at or now.decided.plan.items:
+        """Once in a process, and before there is anything to apply: hours later is no time to learn of it.
+
+        The actuator also finds out how a killed run ended, whatever it is asked.
+        """
+        if self._licence_looked_at or (now.decided.plan.items and not self._unsettled):
             return None
-        self._licence_looked_at = True
-        self._refusal = licence_refusal(hands, now.place, now.decided.plan, now.decided.plan_path)
+        self._licence_looked_at, self._unsettled = True, False
+        self._refusal = licence_refusal(hands, now.place, NOTHING_PLANNED, now.decided.plan_path)
         if self._refusal is not None:
             self._asked(self._refusal)
         return self._refusal
