@@ -241,7 +241,7 @@ class Bench:
             limit = Limit(time.monotonic() + 30, threading.Event())
             identity = credentials.current()
             connection = connections.take(identity, limit)
-            sent = Wired("PATCH", f"{path}?fieldValidation=Strict&fieldManager=modekeeper", headers, patch)
+            sent = Wired("PATCH", f"{path}?fieldValidation=Strict&fieldManager=bare", headers, patch)
             response = connection.exchange(sent, identity.headers, limit)
             data = response.read()
             assert response.status == 200, data
