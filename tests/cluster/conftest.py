@@ -21,6 +21,7 @@ from tests.cluster.control_plane import (
 )
 from tests.cluster.fake_nodes import FakeNodes, running_fake_nodes
 from tests.cluster.node import Node, running_node
+from tests.cluster.verify.on_cluster import CRDS, install_crds
 
 REQUIRED = os.environ.get("MODEKEEPER_REQUIRE_CLUSTER") == "1"
 
@@ -114,3 +115,12 @@ def namespace(control_plane: ControlPlane) -> Iterator[str]:
     wait_until(lambda: control_plane.request("admin", account).status == 200, f"namespace {name} is usable")
     yield name
     control_plane.request("admin", f"/api/v1/namespaces/{name}", "DELETE")
+
+
+@pytest.fixture(scope="module")
+def custom_kinds(control_plane: ControlPlane) -> Iterator[ControlPlane]:
+    """The cluster, with the custom kinds of workload; other tests say what happens where they are not served."""
+    install_crds(control_plane)
+    yield control_plane
+    done = control_plane.kubectl("admin", "delete", "--filename", str(CRDS))
+    assert done.returncode == 0, done.stderr

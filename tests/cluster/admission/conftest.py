@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from tests.cluster.control_plane import Answer, ControlPlane, wait_until
 from tests.cluster.rbac import grant
-from tests.cluster.verify.on_cluster import CRDS, install_crds
 
 POLICY = Path(__file__).parents[3] / "deploy" / "admission" / "actuator-policy.yaml"
 SHIPPED_IDENTITY = "system:serviceaccount:modekeeper:modekeeper-actuator"
@@ -71,13 +70,4 @@ def actuator(control_plane: ControlPlane, shared_namespace: str) -> Iterator[Act
     wait_until(partial(_is_in_force, found), "the policy is in force")
     yield found
     done = control_plane.kubectl("admin", "delete", "-f", str(POLICY))
-    assert done.returncode == 0, done.stderr
-
-
-@pytest.fixture(scope="module")
-def custom_kinds(control_plane: ControlPlane) -> Iterator[None]:
-    """The custom kinds of workload; other tests say what happens where they are not served."""
-    install_crds(control_plane)
-    yield
-    done = control_plane.kubectl("admin", "delete", "--filename", str(CRDS))
     assert done.returncode == 0, done.stderr

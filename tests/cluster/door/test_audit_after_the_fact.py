@@ -21,7 +21,6 @@ from tests.cluster.fake_nodes import FakeNodes
 from tests.cluster.verify.on_cluster import (
     RESOURCES,
     create,
-    install_crds,
     manifest,
     path_of,
     pods,
@@ -313,9 +312,9 @@ def test_the_way_of_the_playbook_takes_a_value_out_of_our_name(world: World) -> 
     assert world.incidents() == []
 
 
+@pytest.mark.usefixtures("custom_kinds")
 def test_a_custom_resource_keeps_our_name_on_what_is_empty_again(control_plane: ControlPlane, namespace: str) -> None:
     """Seen there alone: the object around a removed key stays, and who fills it next is no impostor of ours."""
-    install_crds(control_plane)
     resource = RESOURCES["LeaderWorkerSet"]
     body = manifest("LeaderWorkerSet")
     del body["spec"]["leaderWorkerTemplate"]["workerTemplate"]["metadata"]

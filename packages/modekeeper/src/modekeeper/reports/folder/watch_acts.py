@@ -98,7 +98,8 @@ class WatchActs:
     def restore(self, state: ActsState) -> None:
         """Go on from the checkpoint of an earlier process."""
         self._memory.state = state
-        self._unsettled = bool(state.begun is not None or state.held or self._to_take_back())
+        held = state.held if self._hands is not None else ()
+        self._unsettled = bool(state.begun is not None or held or self._to_take_back())
 
     @property
     def refusal(self) -> K8sApplyReport | None:
