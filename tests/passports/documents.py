@@ -16,10 +16,11 @@ from modekeeper.passports.passport import (
     TargetSelector,
 )
 from modekeeper.passports.reading import parse_passport
-from modekeeper.passports.watched_metrics import HIGHER_IS_BETTER, LOWER_IS_BETTER
+from modekeeper.passports.watched_metrics import LOWER_IS_BETTER
 from modekeeper.policy.catalog import load_default
 from modekeeper.policy.knobs import KNOBS, Knob
 from modekeeper.policy.limits import KnobLimit
+from modekeeper.policy.promises import HIGHER_IS_BETTER
 
 CHORDS = tuple(chord.id for chord in load_default().chords)
 FULL: dict[str, Any] = {

@@ -1,16 +1,17 @@
 """Every known way to make an approval say what nobody signed, as a row of one table, each by a real file as well."""
 
-import base64
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.trust import test_attacks, test_finding
+from tests.trust.altering import with_field_in, with_signature_in, with_text_in
 from tests.trust.approving import APPROVERS, APPROVERS_FILE, CLUSTER, PLAN, approval, fields
 from tests.trust.signing import KEYRING, NOW, b64, dumped, licence, public_bytes, signed
 
@@ -29,24 +30,9 @@ class Attack(NamedTuple):
     code: str
 
 
-def text(old: str, new: str) -> Callable[[], bytes]:
-    """The good approval with some of its text replaced."""
-
-    def make() -> bytes:
-        changed = GOOD.decode().replace(old, new, 1)
-        assert changed != GOOD.decode()
-        return changed.encode()
-
-    return make
-
-
-def with_field(**more: Any) -> Callable[[], bytes]:
-    return lambda: dumped(json.loads(GOOD) | more)
-
-
-def with_signature(change: Callable[[bytes], bytes]) -> Callable[[], bytes]:
-    document = json.loads(GOOD)
-    return lambda: dumped(document | {"signature": b64(change(base64.b64decode(document["signature"])))})
+text = partial(with_text_in, GOOD)
+with_field = partial(with_field_in, GOOD)
+with_signature = partial(with_signature_in, GOOD)
 
 
 def without(name: str) -> Callable[[], bytes]:

@@ -4,9 +4,11 @@ import base64
 import json
 import string
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from functools import partial
+from typing import NamedTuple
 
 import pytest
+from tests.trust.altering import with_field_in, with_signature_in, with_text_in
 from tests.trust.signing import FACTS, KEYRING, NOW, b64, dumped, fields, licence, private_key, public_bytes, signed
 
 from modekeeper.model.decision import BlockReason
@@ -26,24 +28,9 @@ class Attack(NamedTuple):
     facts: LicenseFacts = FACTS
 
 
-def text(old: str, new: str) -> Callable[[], bytes]:
-    """The good licence with some of its text replaced."""
-
-    def make() -> bytes:
-        changed = GOOD.decode().replace(old, new, 1)
-        assert changed != GOOD.decode()
-        return changed.encode()
-
-    return make
-
-
-def with_field(**more: Any) -> Callable[[], bytes]:
-    return lambda: dumped(json.loads(GOOD) | more)
-
-
-def with_signature(change: Callable[[bytes], bytes]) -> Callable[[], bytes]:
-    document = json.loads(GOOD)
-    return lambda: dumped(document | {"signature": b64(change(base64.b64decode(document["signature"])))})
+text = partial(with_text_in, GOOD)
+with_field = partial(with_field_in, GOOD)
+with_signature = partial(with_signature_in, GOOD)
 
 
 def half_plus_order(signature: bytes) -> bytes:

@@ -30,6 +30,7 @@ from modekeeper.trust.keyring import Keyring
 from modekeeper.trust.on_machine import TrustSources, check_on_machine
 from modekeeper_pro.door.apply import apply
 from modekeeper_pro.door.case import ApplyRequest
+from modekeeper_pro.door.gathering import number_said
 from modekeeper_pro.door.opening import open_writer
 from modekeeper_pro.door.ports import NO_APPROVERS, DoorPorts
 from modekeeper_pro.door.report import Asked, apply_report, rollback_report
@@ -206,18 +207,11 @@ def _known(order: ApplyOrder) -> dict[Target, dict[str, KnownValue]]:
         target = Target(namespace=item.namespace, kind=item.kind, name=item.name)
         for key, previous in item.keys.items():
             knob = find_knob(key.removeprefix(KNOB_ANNOTATION))
-            value = _number(previous.value)
+            value = number_said(previous.value)
             if knob is not None and value is not None and is_on_grid(knob, value) and previous.source in _TOLD_BY:
                 known = KnownValue(value=value, source=CurrentValueSource(previous.source))
                 found.setdefault(target, {})[knob.name] = known
     return found
-
-
-def _number(text: str | None) -> float | None:
-    try:
-        return None if text is None else float(text)
-    except ValueError:
-        return None
 
 
 def _way_back(order: ApplyOrder, plan_digest: str | None) -> str | None:

@@ -13,22 +13,13 @@ from modekeeper.gates.cooldown import Cooldown
 from modekeeper.gates.invariants import Invariants
 from modekeeper.gates.limit_exceeded import LimitExceeded
 from modekeeper.gates.passport_denied import PassportDenied, why_not_made_under
-from modekeeper.model.decision import Actuation, BlockReason, PlanItem, Verdict
+from modekeeper.model.decision import LICENCE_REASONS, Actuation, BlockReason, PlanItem, Verdict
 from modekeeper.policy.wording import listed
 from modekeeper_pro.door.case import DoorCase
 
 __all__ = ["MANDATORY_GATES", "DoorGate", "block_reasons", "judge"]
 
 _ORDER = {reason: rank for rank, reason in enumerate(BlockReason)}
-_LICENCE_REASONS = frozenset(
-    {
-        BlockReason.LICENSE_MISSING,
-        BlockReason.LICENSE_INVALID,
-        BlockReason.LICENSE_EXPIRED,
-        BlockReason.BINDING_MISMATCH,
-        BlockReason.ENTITLEMENT_MISSING,
-    }
-)
 _WANTED_EFFECT = {Actuation.HOT: Effect.HOT, Actuation.COLD: Effect.RESTART}
 _MOST_SAID = 5
 
@@ -92,7 +83,7 @@ def _licence(case: DoorCase) -> Stop | None:
         return Stop("the licence was not looked at")
     if licence.license_ok is True and licence.reason is None:
         return None
-    known = licence.reason in _LICENCE_REASONS
+    known = licence.reason in LICENCE_REASONS
     return Stop(licence.failure_detail or "the licence allows nothing", licence.reason if known else None)
 
 

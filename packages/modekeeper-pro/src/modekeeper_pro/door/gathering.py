@@ -41,7 +41,7 @@ from modekeeper_pro.door.records import PlannedWrite
 from modekeeper_pro.door.runs import Runs
 from modekeeper_pro.door.verification import Verification
 
-__all__ = ["cluster_uid", "item_cases"]
+__all__ = ["cluster_uid", "item_cases", "number_said"]
 
 _NOT_THERE = frozenset({BlockerKind.NAMESPACE_MISSING, BlockerKind.DEPLOYMENT_MISSING})
 
@@ -253,7 +253,7 @@ def _action(
     """
     knob = find_knob(name)
     assert knob is not None  # noqa: S101 - the plan was parsed
-    said = _number(cluster.get(f"{KNOB_ANNOTATION}{name}"))
+    said = number_said(cluster.get(f"{KNOB_ANNOTATION}{name}"))
     told = known.get(name)
     source = CurrentValueSource.CLUSTER if said is not None or told is None else told.source
     current = said if said is not None else told.value if told is not None else float("nan")
@@ -263,11 +263,12 @@ def _action(
 
 
 def _numbers(values: dict[str, str | None]) -> dict[str, float]:
-    found = {key.removeprefix(KNOB_ANNOTATION): _number(text) for key, text in values.items()}
+    found = {key.removeprefix(KNOB_ANNOTATION): number_said(text) for key, text in values.items()}
     return {name: value for name, value in found.items() if value is not None}
 
 
-def _number(text: str | None) -> float | None:
+def number_said(text: str | None) -> float | None:
+    """The number an annotation holds; ``None`` where it holds none."""
     try:
         return None if text is None else float(text)
     except ValueError:

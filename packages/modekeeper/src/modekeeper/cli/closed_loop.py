@@ -165,7 +165,7 @@ def _decide(
             catalog=catalog,
             cost=CostModel(gpus=gpus, gpu_hour_usd=gpu_hour_usd),
             provenance=provenance(),
-            hands=hands if isinstance(hands, Hands) else None,
+            hands=hands,
         )
         return run_closed_loop(store, what, job, clock)
 

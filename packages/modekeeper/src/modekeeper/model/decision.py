@@ -8,6 +8,7 @@ import msgspec
 from modekeeper.model.mode import Mode
 
 __all__ = [
+    "LICENCE_REASONS",
     "Action",
     "Actuation",
     "BlockReason",
@@ -72,6 +73,18 @@ class BlockReason(StrEnum):
     TARGET_CHANGED = "target_changed"
     EFFECT_UNKNOWN = "effect_unknown"
     RBAC_DENIED = "rbac_denied"
+
+
+LICENCE_REASONS = frozenset(
+    {
+        BlockReason.LICENSE_MISSING,
+        BlockReason.LICENSE_INVALID,
+        BlockReason.LICENSE_EXPIRED,
+        BlockReason.BINDING_MISMATCH,
+        BlockReason.ENTITLEMENT_MISSING,
+    }
+)
+"""What a licence may be the reason of."""
 
 
 class Action(msgspec.Struct, frozen=True, kw_only=True):

@@ -18,12 +18,13 @@ from modekeeper.passports.passport import (
     Passport,
     TargetSelector,
 )
-from modekeeper.passports.watched_metrics import HIGHER_IS_BETTER, LOWER_IS_BETTER
+from modekeeper.passports.watched_metrics import LOWER_IS_BETTER
 from modekeeper.policy.catalog import load_default
 from modekeeper.policy.chord_spec import HOLD_CHORD, RELOCK_CHORD
 from modekeeper.policy.document_check import MISSING, DocumentChecker, bounded
 from modekeeper.policy.knobs import Knob, find_knob, is_on_grid
 from modekeeper.policy.limits import DEFAULT_MAX_DELTA_PER_STEP, KnobLimit
+from modekeeper.policy.promises import HIGHER_IS_BETTER
 from modekeeper.policy.strict_json import Problem, child, read_strict
 from modekeeper.policy.wording import shown
 

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping
 import msgspec
 
 from modekeeper.passports.passport import MetricGuard
+from modekeeper.policy.promises import HIGHER_IS_BETTER
 
-__all__ = ["HIGHER_IS_BETTER", "LOWER_IS_BETTER", "BrokenInvariant", "broken_invariants"]
+__all__ = ["LOWER_IS_BETTER", "BrokenInvariant", "broken_invariants"]
 
-HIGHER_IS_BETTER = frozenset({"throughput", "gpu_util_pct"})
 LOWER_IS_BETTER = frozenset({"step_time_ms", "loss", "data_wait_ms"})
 
 

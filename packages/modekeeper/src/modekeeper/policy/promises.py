@@ -6,7 +6,7 @@ from modekeeper.model.decision import Promise
 from modekeeper.model.signal import Signal
 from modekeeper.policy.situation import OutcomeState
 
-__all__ = ["judge_promise", "promise_from", "promise_no_worse"]
+__all__ = ["HIGHER_IS_BETTER", "judge_promise", "promise_from", "promise_no_worse"]
 
 WITHIN_SAMPLES = 200
 SHARE_OF_LOSS = 0.25
@@ -18,12 +18,12 @@ WORSE_REL = 0.02
 HARM_REL = 0.10
 """Worse by more than this ends the window early, once a quarter of it was seen."""
 
-_HIGHER_IS_BETTER = frozenset({"throughput", "gpu_util_pct"})
+HIGHER_IS_BETTER = frozenset({"throughput", "gpu_util_pct"})
 
 
 def promise_from(signal: Signal) -> Promise:
     """A quarter of what the finding took from its metric comes back."""
-    higher = signal.metric in _HIGHER_IS_BETTER
+    higher = signal.metric in HIGHER_IS_BETTER
     effect = abs(signal.effect) if signal.effect is not None and math.isfinite(signal.effect) else 0.0
     # What was lost, relative to the level the job is at now: that is what the improvement is measured against.
     lost = effect / max(1.0 - effect, LEAST_REL) if higher else effect / (1.0 + effect)

@@ -19,7 +19,7 @@ from modekeeper.cluster.verify.gather import gather
 from modekeeper.gates.kill_switch import NOT_ACTIVE, KillSwitch
 from modekeeper.gates.plan_on_file import PlanCase, judge_plan, judge_undo, needs_approval
 from modekeeper.model.cluster import ClusterConfigError
-from modekeeper.model.decision import BlockReason, Plan, Verdict
+from modekeeper.model.decision import LICENCE_REASONS, Plan, Verdict
 from modekeeper.passports.passport import Passport, passport_bytes
 from modekeeper.planning.undo import RollbackPlan, rollback_plan
 from modekeeper.policy.catalog import load_default
@@ -34,7 +34,6 @@ from modekeeper.reports.folder.verify_run import VerifyRun
 __all__ = [
     "APPLIED_PLAN",
     "APPLIED_UNDO",
-    "LICENCE_REASONS",
     "NOTHING_TO_APPLY",
     "Acted",
     "ActingPlace",
@@ -48,16 +47,6 @@ __all__ = [
 
 APPLIED_PLAN, APPLIED_UNDO = "k8s_plan_applied.json", "rollback_plan_applied.json"
 """The plan an iteration acted upon, and its way back, where it is not the one it decided."""
-LICENCE_REASONS = frozenset(
-    {
-        BlockReason.LICENSE_MISSING,
-        BlockReason.LICENSE_INVALID,
-        BlockReason.LICENSE_EXPIRED,
-        BlockReason.BINDING_MISMATCH,
-        BlockReason.ENTITLEMENT_MISSING,
-    }
-)
-"""They do not become good while a process runs."""
 _VERIFY = "k8s_verify_latest.json"
 _VALID_FOR_S = 15 * 60.0
 

@@ -15,7 +15,7 @@ from modekeeper.cluster.carrying import carrying
 from modekeeper.gates.kill_switch import KillSwitch
 from modekeeper.loop.engine import Engine
 from modekeeper.loop.tick import NOTHING_PLANNED
-from modekeeper.model.decision import BlockReason, Plan
+from modekeeper.model.decision import LICENCE_REASONS, BlockReason, Plan
 from modekeeper.model.errors import ModeKeeperError
 from modekeeper.model.outcome import Outcome, OutcomeState
 from modekeeper.model.trace import TraceEvent
@@ -26,7 +26,6 @@ from modekeeper.ports.clock import Clock
 from modekeeper.reports.folder.acting import (
     APPLIED_PLAN,
     APPLIED_UNDO,
-    LICENCE_REASONS,
     NOTHING_TO_APPLY,
     Acted,
     ActingPlace,
